@@ -1,0 +1,123 @@
+//! Ties a child process to its parent: when the parent dies, by whatever signal, the child dies too.
+//!
+//! Killing children on the way out covers every end of a process but one: its own SIGKILL (or the kernel's,
+//! when memory runs out). For that one Linux has the parent-death signal, which a process must ask for
+//! itself. Asking between `fork` and `exec` takes `unsafe` in Rust; so our programs have a hidden subcommand
+//! instead, [`SUBCOMMAND`], that asks for the signal and then becomes the program:
+//!
+//! ```text
+//! subrosa guard <parent's pid> <program> [its arguments…]
+//! ```
+//!
+//! The process keeps its id, its environment and its standard streams on the way.
+//!
+//! # The thread matters
+//!
+//! Linux sends the signal when the *thread* that spawned the child ends, not when the process does. So spawn
+//! from a thread that lives as long as the process: the main thread, where our programs' current-thread
+//! runtime runs, and not from one of a thread pool. What is spawned by a test dies with that test's thread.
+//!
+//! # Where it holds
+//!
+//! On Linux. Elsewhere the program is started all the same, and a child is only killed when the
+//! [`Command`]'s child is dropped. A set-user-id program loses the signal when it is executed.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+/// The name of the hidden subcommand that our programs answer with [`exec`].
+pub const SUBCOMMAND: &str = "guard";
+
+/// Makes commands whose process dies with this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    program: PathBuf,
+}
+
+impl Guard {
+    /// A guard that goes through the program that is running.
+    ///
+    /// # Errors
+    ///
+    /// The path of the running program cannot be found out.
+    pub fn this_program() -> io::Result<Self> {
+        std::env::current_exe().map(Self::new)
+    }
+
+    /// A guard that goes through another program that has the subcommand, for callers that have none
+    /// themselves, as tests.
+    pub fn new(program: PathBuf) -> Self {
+        Self { program }
+    }
+
+    /// The program that has the subcommand.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// A command that runs `program` and dies with the thread that spawns it, and also when its
+    /// [`Child`](tokio::process::Child) is dropped. Arguments added to it are the program's.
+    ///
+    /// Whether `program` can be executed at all shows after the spawn only: if it cannot, the child writes
+    /// why to its standard error and exits with a failure.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(SUBCOMMAND).arg(std::process::id().to_string()).arg(program).kill_on_drop(true);
+        command
+    }
+}
+
+/// What the hidden subcommand takes on the command line.
+///
+/// Everything from the program on is taken as it stands, also what begins with a hyphen.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Args {
+    /// Process id of the parent to die with.
+    parent: u32,
+    /// The program to become, and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    program: Vec<OsString>,
+}
+
+impl Args {
+    /// Becomes the program, as [`exec`] does; returns only on failure.
+    pub fn exec(&self) -> io::Error {
+        match self.program.split_first() {
+            Some((program, args)) => exec(self.parent, program, args),
+            None => io::Error::new(io::ErrorKind::InvalidInput, "name the program to run"),
+        }
+    }
+}
+
+/// Asks to be killed when the parent dies, checks that it is still `parent`, and becomes `program`.
+///
+/// The caller should print the error and exit at once. The check comes after the request: a parent that died
+/// before it sent no signal, but its child has another parent by then.
+pub fn exec(parent: u32, program: &OsStr, args: &[OsString]) -> io::Error {
+    if let Err(error) = die_with_parent() {
+        return error;
+    }
+    if std::os::unix::process::parent_id() != parent {
+        return io::Error::other(format!("process {parent}, which asked for this one, has died"));
+    }
+    let error = std::process::Command::new(program).args(args).exec();
+    io::Error::new(error.kind(), format!("cannot run {}: {error}", program.display()))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn die_with_parent() -> io::Result<()> {
+    let signal = rustix::process::Signal::KILL;
+    rustix::process::set_parent_process_death_signal(Some(signal)).map_err(io::Error::from)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn die_with_parent() -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

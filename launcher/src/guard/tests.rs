@@ -1,0 +1,146 @@
+//! The tests start this very test binary again, in two other roles: as the program that has the subcommand
+//! (through a small script, as the test harness has a command line of its own), and as a parent to be killed.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const ROLE: &str = "SUBROSA_TEST_ROLE";
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The two roles. As an ordinary test it does nothing.
+#[test]
+fn play_role() {
+    match std::env::var(ROLE).as_deref() {
+        Ok("guard") => {
+            let line = std::env::var("SUBROSA_TEST_LINE").unwrap();
+            let mut words = line.split(' ').map(OsString::from);
+            assert_eq!(words.next().unwrap(), SUBCOMMAND);
+            let parent = words.next().unwrap().to_str().unwrap().parse().unwrap();
+            let program = words.next().unwrap();
+            eprintln!("{}", exec(parent, &program, &words.collect::<Vec<_>>()));
+            std::process::exit(7);
+        }
+        Ok("parent") => {
+            let guard = Guard::new(std::env::var_os("SUBROSA_TEST_GUARD").unwrap().into());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut child = guard.command("sleep").arg("600").spawn().unwrap();
+                println!("\nchild={}", child.id().unwrap());
+                child.wait().await.unwrap();
+            });
+        }
+        _ => {}
+    }
+}
+
+/// A program that has the subcommand: this test binary, as [`play_role`].
+fn guard_program(directory: &Path) -> PathBuf {
+    let script = directory.join("guard");
+    let this = std::env::current_exe().unwrap();
+    let test = "guard::tests::play_role --exact --nocapture --test-threads=1";
+    let text = format!(
+        "#!/bin/sh\nexport {ROLE}=guard SUBROSA_TEST_LINE=\"$*\"\nexec '{}' {test}\n",
+        this.display()
+    );
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
+/// A process that is gone, or that is dead and only waits for whoever reaps it.
+fn is_dead(pid: &str) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),
+        Err(_) => true,
+    }
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_command_names_the_guard_its_parent_and_the_program() {
+    let guard = Guard::new("/bin/subrosa".into());
+    let mut command = guard.command("/bin/worker");
+    command.arg("--one");
+    let command = command.as_std();
+    let pid = std::process::id().to_string();
+    assert_eq!(command.get_program(), "/bin/subrosa");
+    assert_eq!(command.get_args().collect::<Vec<_>>(), ["guard", &pid, "/bin/worker", "--one"]);
+}
+
+#[test]
+fn hyphens_belong_to_the_program() {
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+    let cli =
+        <Cli as clap::Parser>::parse_from(["subrosa", "12", "nats-server", "-js", "--help", "--", "-p"]);
+    let program = ["nats-server", "-js", "--help", "--", "-p"].map(OsString::from).to_vec();
+    assert_eq!(cli.args, Args { parent: 12, program });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_child_dies_when_its_parent_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut parent = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["guard::tests::play_role", "--exact", "--nocapture", "--test-threads=1"])
+        .env(ROLE, "parent")
+        .env("SUBROSA_TEST_GUARD", guard_program(directory.path()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Kept until the end, as the roles write to the other side of it.
+    let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let child = lines.find_map(|line| line.strip_prefix("child=").map(str::to_owned)).unwrap();
+    wait_until("the guard becomes `sleep`", || {
+        fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name.trim() == "sleep")
+    });
+    assert!(!is_dead(&child));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    wait_until("the child dies", || is_dead(&child));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_parent_that_has_died_already_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(guard_program(directory.path()))
+        .args([SUBCOMMAND, "4294967295", "sleep", "600"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut message = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+    assert!(message.contains("process 4294967295, which asked for this one, has died"), "{message}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_program_that_does_not_exist_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid = std::process::id().to_string();
+    let output = std::process::Command::new(guard_program(directory.path()))
+        .args([SUBCOMMAND, &pid, "/nonexistent/worker"])
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7));
+    assert!(message.contains("cannot run /nonexistent/worker"), "{message}");
+}

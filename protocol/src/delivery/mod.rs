@@ -1,0 +1,171 @@
+//! The delivery rules, as pure functions: the last record, the clock and what a process holds go in,
+//! what to do comes out.
+//!
+//! Worker and launcher only carry these decisions out. Nothing here waits, reads or writes, so that the
+//! rules can be explored exhaustively without a server.
+
+mod launcher;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    launcher::{
+        AfterChild, Child, ChildView, End, KeepChild, OnLaunch, Sweep, SweepAges, after_child, child, end, on_launch, sweep,
+    },
+    worker::{Delivered, Look, OnDelivery, Probe, Start, deliver, look, start},
+};
+
+use crate::{
+    id::{Attempt, Instance, JobId, Sha256Hash, WorkerName},
+    identity::Trust,
+    record::{Event, Reason, Record},
+};
+
+/// A job's last record: the job's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// There is none.
+    Absent,
+    /// There is a message that is no record of the job: nobody's state.
+    Unverified {
+        /// Its hash, for the one exception in which something is appended to it.
+        hash: Sha256Hash,
+    },
+    /// There is a record that counts.
+    Known(Snapshot),
+}
+
+/// What of the last record matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The record's hash: the `prev` of whatever follows.
+    pub hash: Sha256Hash,
+    /// The highest attempt taken, 0 if none.
+    pub attempt: u16,
+    /// When it was written, in Unix milliseconds of the writer's clock.
+    pub at_ms: u64,
+    /// The state that it brought about.
+    pub state: State,
+}
+
+/// A job's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Waits for a worker.
+    Queued,
+    /// A process has claimed the attempt, or already runs the function.
+    Open {
+        /// The process.
+        instance: Instance,
+        /// Whether the payload had arrived.
+        running: bool,
+    },
+    /// The sealed result is stored.
+    Finished,
+    /// Closed, failed, cancelled or expired: nothing counts after it.
+    Ended,
+}
+
+impl Last {
+    /// Judges a job's last message.
+    pub fn read(message: Option<&[u8]>, job: &JobId, worker: &WorkerName, trust: &Trust) -> Self {
+        let Some(bytes) = message else { return Self::Absent };
+        let hash = Sha256Hash::of(bytes);
+        match Record::verify(bytes, job, worker, trust) {
+            Ok(verified) => Self::Known(Snapshot::new(hash, &verified.record)),
+            Err(_) => Self::Unverified { hash },
+        }
+    }
+
+    /// The hash that the next record has to name.
+    pub fn hash(&self) -> Option<Sha256Hash> {
+        match self {
+            Self::Absent => None,
+            Self::Unverified { hash } | Self::Known(Snapshot { hash, .. }) => Some(*hash),
+        }
+    }
+
+    /// The highest attempt taken, 0 if none or unknown.
+    pub fn attempt(&self) -> u16 {
+        match self {
+            Self::Known(snapshot) => snapshot.attempt,
+            Self::Absent | Self::Unverified { .. } => 0,
+        }
+    }
+}
+
+impl Snapshot {
+    /// What matters of `record`, whose bytes have this hash.
+    pub fn new(hash: Sha256Hash, record: &Record) -> Self {
+        let state = match &record.event {
+            Event::Queued { .. } => State::Queued,
+            Event::Taken { instance } => State::Open { instance: *instance, running: false },
+            Event::Running { instance } => State::Open { instance: *instance, running: true },
+            Event::Finished => State::Finished,
+            Event::Closed { .. } | Event::Failed(_) | Event::Cancelled { .. } | Event::Expired(_) => State::Ended,
+        };
+        Self { hash, attempt: record.attempt, at_ms: record.at_ms, state }
+    }
+}
+
+/// An ending to be written, and whether it is a failure or an expiry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// `failed`
+    Failed(Reason),
+    /// `expired`
+    Expired(Reason),
+}
+
+impl Ending {
+    /// A failure with this code and public text.
+    pub fn failed(code: &str, text: &str) -> Self {
+        Self::Failed(Reason::new(code, text))
+    }
+
+    /// No worker took the job in time.
+    pub fn expired() -> Self {
+        Self::Expired(Reason::new("expired", "no worker took the job in time"))
+    }
+
+    /// The record's event.
+    pub fn into_event(self) -> Event {
+        match self {
+            Self::Failed(reason) => Event::Failed(reason),
+            Self::Expired(reason) => Event::Expired(reason),
+        }
+    }
+}
+
+/// The process that holds an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The process.
+    pub instance: Instance,
+}
+
+/// What became of a record whose publication was refused or not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is the last one: it had won.
+    Won,
+    /// Nothing has changed: publish the same bytes again.
+    Again,
+    /// Another one came first: decide anew.
+    Lost,
+}
+
+/// Judges an append that was refused or not answered, by the last message since.
+pub fn appended(last: Option<&Sha256Hash>, own: &Sha256Hash, prev: Option<&Sha256Hash>) -> Appended {
+    if last == Some(own) {
+        Appended::Won
+    } else if last == prev {
+        Appended::Again
+    } else {
+        Appended::Lost
+    }
+}

@@ -1,0 +1,193 @@
+//! The launch request: a job and its signatures, as a JWS in general JSON serialisation.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    encoding::{DecodeError, b64u, b64u_decode},
+    identity::{JwsError, Signature, SigningKey, Thumbprint, Typ},
+    job::{CLOCK_TOLERANCE_MS, Job, JobError},
+    json::{self, JsonError},
+    refusal::Code,
+    subject::Namespace,
+};
+
+/// The largest launch request, in bytes.
+pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// The most signatures of a launch request.
+pub const MAX_SIGNATURES: usize = 16;
+
+/// Why a launch request was refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// Larger than a launch request may be.
+    #[error("the launch request has {bytes} bytes, at most {MAX_REQUEST_BYTES} are allowed")]
+    TooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+    },
+    /// Not the JSON that a launch request is.
+    #[error("the launch request {0}")]
+    Json(#[from] JsonError),
+    /// Its payload is not the job's bytes.
+    #[error("the launch request's `payload` {0}")]
+    Payload(#[from] DecodeError),
+    /// More signatures than allowed.
+    #[error("the launch request has {found} signatures, at most {MAX_SIGNATURES} are allowed")]
+    Signatures {
+        /// How many it has.
+        found: usize,
+    },
+    /// The job in it is refused.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// A signature does not verify. All have to.
+    #[error("signature {number} does not hold: {reason}")]
+    BadSignature {
+        /// Which, from 1.
+        number: usize,
+        /// Why.
+        reason: JwsError,
+    },
+    /// The job names an owner who has not signed it.
+    #[error("the job's owner {owner} has not signed it")]
+    OwnerMissing {
+        /// The owner.
+        owner: Thumbprint,
+    },
+    /// The job is not for now.
+    #[error("the job was made {ahead_ms} ms in the future: check the clocks")]
+    NotYet {
+        /// How far its `created_ms` lies ahead.
+        ahead_ms: u64,
+    },
+    /// The job's time is over.
+    #[error("the job's `expires_ms` is over")]
+    Expired,
+}
+
+impl LaunchError {
+    /// The code that it is answered with.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::TooLarge { .. } => Code::TooLarge,
+            Self::Job(error) => error.code(),
+            Self::BadSignature { .. } => Code::BadSignature,
+            Self::OwnerMissing { .. } => Code::Unauthorized,
+            Self::Expired => Code::Expired,
+            Self::Json(_) | Self::Payload(_) | Self::Signatures { .. } | Self::NotYet { .. } => Code::BadRequest,
+        }
+    }
+}
+
+/// Who signed a job: the distinct thumbprints. No signature was left unverified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signers(BTreeSet<Thumbprint>);
+
+impl Signers {
+    /// The thumbprints, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &Thumbprint> {
+        self.0.iter()
+    }
+
+    /// Whether this key has signed.
+    pub fn contains(&self, key: &Thumbprint) -> bool {
+        self.0.contains(key)
+    }
+
+    /// How many have signed.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nobody has signed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A launch request and the bytes that it travels as.
+#[derive(Clone, Debug)]
+pub struct LaunchRequest {
+    bytes: Vec<u8>,
+    wire: Wire,
+    job: Job,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Wire {
+    payload: String,
+    signatures: Vec<Signature>,
+}
+
+impl LaunchRequest {
+    /// A launch request for `job`, signed by each of `signers`.
+    pub fn new(job: Job, signers: &[&SigningKey]) -> Self {
+        let payload = b64u(job.bytes());
+        let signatures = signers.iter().map(|key| Signature::sign(key, Typ::Job, &payload)).collect();
+        let wire = Wire { payload, signatures };
+        Self { bytes: json::to_vec(&wire), wire, job }
+    }
+
+    /// Reads a launch request. Only cheap rules are checked; see [`LaunchRequest::verify`].
+    ///
+    /// # Errors
+    ///
+    /// Anything that section 3 of the protocol refuses.
+    pub fn parse(bytes: &[u8], namespace: &Namespace) -> Result<Self, LaunchError> {
+        if bytes.len() > MAX_REQUEST_BYTES {
+            return Err(LaunchError::TooLarge { bytes: bytes.len() });
+        }
+        let wire: Wire = json::parse(bytes)?;
+        if wire.signatures.len() > MAX_SIGNATURES {
+            return Err(LaunchError::Signatures { found: wire.signatures.len() });
+        }
+        let job = Job::parse(b64u_decode(&wire.payload)?, namespace)?;
+        Ok(Self { bytes: bytes.to_vec(), wire, job })
+    }
+
+    /// Checks the times: neither made in the future nor expired, as far as clocks can tell.
+    ///
+    /// # Errors
+    ///
+    /// [`LaunchError::NotYet`] and [`LaunchError::Expired`]
+    pub fn check_times(&self, now_ms: u64) -> Result<(), LaunchError> {
+        let ahead_ms = self.job.description().created_ms.saturating_sub(now_ms);
+        if ahead_ms > CLOCK_TOLERANCE_MS {
+            return Err(LaunchError::NotYet { ahead_ms });
+        }
+        if self.job.expired(now_ms) { Err(LaunchError::Expired) } else { Ok(()) }
+    }
+
+    /// Verifies every signature, and that the owner is among the signers.
+    ///
+    /// # Errors
+    ///
+    /// One signature that does not verify refuses the whole request.
+    pub fn verify(&self) -> Result<Signers, LaunchError> {
+        let mut signers = BTreeSet::new();
+        for (number, signature) in (1..).zip(&self.wire.signatures) {
+            let key = signature
+                .verify(Typ::Job, &self.wire.payload)
+                .map_err(|reason| LaunchError::BadSignature { number, reason })?;
+            signers.insert(key.thumbprint());
+        }
+        match self.job.description().client {
+            Some(owner) if !signers.contains(&owner) => Err(LaunchError::OwnerMissing { owner }),
+            _ => Ok(Signers(signers)),
+        }
+    }
+
+    /// The job.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// The exact bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}

@@ -1,0 +1,323 @@
+//! Records: a job's history, and its only state.
+//!
+//! A record is a compact JWS by a launcher or worker. It names the hash of the message before it, and is
+//! published with the expectation that this message is the last one, so that of several writers one wins.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    encoding::{b64u, b64u_decode},
+    id::{Instance, JobId, Sha256Hash, WorkerName},
+    identity::{self, JwsError, SigningKey, Thumbprint, Trust, Typ, Untrusted},
+    json::{self, Int, JsonError},
+};
+
+/// The largest record, in bytes: a launch request of 64 KiB, encoded twice, and the rest.
+pub const MAX_RECORD_BYTES: usize = 160 * 1024;
+/// The longest code, in bytes.
+const MAX_CODE_BYTES: usize = 64;
+/// The longest public reason, in bytes.
+const MAX_REASON_BYTES: usize = 1024;
+
+/// Codes of records that end a job, beside those of refusals and steps.
+pub mod code {
+    /// All attempts are used up.
+    pub const ATTEMPTS_USED_UP: &str = "attempts_used_up";
+    /// The history is broken: its last record does not verify.
+    pub const BAD_RECORD: &str = "bad_record";
+    /// The client could not be reached.
+    pub const CLIENT_GONE: &str = "client_gone";
+    /// The worker's process did not start.
+    pub const START_FAILED: &str = "start_failed";
+}
+
+/// What a record says happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// By a launcher: the job is admitted.
+    Queued {
+        /// The launch request's bytes, so that its signatures stay with the history.
+        request: Vec<u8>,
+    },
+    /// By a worker: it claims the attempt.
+    Taken {
+        /// The process.
+        instance: Instance,
+    },
+    /// By that worker: the payload has arrived.
+    Running {
+        /// The process.
+        instance: Instance,
+    },
+    /// By that worker: the client could not be reached; the sealed result is stored.
+    Finished,
+    /// The client has the result.
+    Closed {
+        /// The job's close token.
+        close: [u8; 32],
+        /// When each step was.
+        times: Times,
+    },
+    /// The job has failed.
+    Failed(Reason),
+    /// The job was cancelled.
+    Cancelled {
+        /// The job's cancel token, unless an operator ended it.
+        cancel: Option<[u8; 32]>,
+        /// Why.
+        reason: Reason,
+    },
+    /// No worker took the job in time.
+    Expired(Reason),
+}
+
+/// A code, and a public text that carries nothing of the payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The code.
+    pub code: String,
+    /// The text.
+    pub text: String,
+}
+
+impl Reason {
+    /// A reason; what is too long is cut.
+    pub fn new(code: &str, text: &str) -> Self {
+        let cut = |text: &str, max: usize| {
+            text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= max).map(|(_, c)| c).collect()
+        };
+        Self { code: cut(code, MAX_CODE_BYTES), text: cut(text, MAX_REASON_BYTES) }
+    }
+}
+
+/// When an attempt's steps were, in Unix milliseconds of the worker's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Times {
+    /// The attempt was claimed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_ms: Option<Int>,
+    /// The client's options had arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub options_ms: Option<Int>,
+    /// The payload had arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_ms: Option<Int>,
+    /// The function had ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done_ms: Option<Int>,
+    /// The client had the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_ms: Option<Int>,
+}
+
+/// One record of a job's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The job.
+    pub job: JobId,
+    /// When, in Unix milliseconds of the writer's clock.
+    pub at_ms: u64,
+    /// The attempt: 0 for `queued`, for an ending the highest one taken.
+    pub attempt: u16,
+    /// The hash of the last message on the subject; `None` for the first.
+    pub prev: Option<Sha256Hash>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A record as JSON.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    job: JobId,
+    event: String,
+    at_ms: Int,
+    attempt: Int,
+    #[serde(deserialize_with = "json::nullable")]
+    prev: Option<Sha256Hash>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    request: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    instance: Option<Instance>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    close: Option<Sha256Hash>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    times: Option<Times>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    cancel: Option<Sha256Hash>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    reason: Option<String>,
+}
+
+/// Why a message is no record of this job.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The signature does not hold.
+    #[error("the record's signature does not hold: {0}")]
+    Signature(#[from] JwsError),
+    /// Not the JSON that a record is.
+    #[error("the record {0}")]
+    Json(#[from] JsonError),
+    /// A member that is missing or breaks a rule.
+    #[error("the record's `{0}` is missing or invalid")]
+    Invalid(&'static str),
+    /// It belongs to another job.
+    #[error("the record is of another job")]
+    AnotherJob,
+    /// The signer may not write it.
+    #[error("the record's signer may not write it: {0}")]
+    Signer(#[from] Untrusted),
+}
+
+/// A record whose signature, job and signer's role have been checked.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The record.
+    pub record: Record,
+    /// Its signer.
+    pub signer: Thumbprint,
+}
+
+impl Record {
+    /// Signs the record. The bytes are what is published, and published again as they are.
+    pub fn sign(&self, key: &SigningKey) -> Vec<u8> {
+        let mut wire = Wire {
+            job: self.job,
+            event: self.event.name().to_owned(),
+            at_ms: Int::try_from(self.at_ms).unwrap_or(Int::MAX),
+            attempt: Int::from(self.attempt),
+            prev: self.prev,
+            request: None,
+            instance: None,
+            close: None,
+            times: None,
+            cancel: None,
+            code: None,
+            reason: None,
+        };
+        match &self.event {
+            Event::Queued { request } => wire.request = Some(b64u(request)),
+            Event::Taken { instance } | Event::Running { instance } => wire.instance = Some(*instance),
+            Event::Finished => {}
+            Event::Closed { close, times } => {
+                wire.close = Some(Sha256Hash(*close));
+                wire.times = Some(*times);
+            }
+            Event::Failed(reason) | Event::Expired(reason) => wire.explain(reason),
+            Event::Cancelled { cancel, reason } => {
+                wire.cancel = cancel.map(Sha256Hash);
+                wire.explain(reason);
+            }
+        }
+        identity::sign_compact(key, Typ::Record, &json::to_vec(&wire)).into_bytes()
+    }
+
+    /// Reads a record of `job`, and checks signature, job and the signer's role.
+    ///
+    /// # Errors
+    ///
+    /// Whatever does not hold.
+    pub fn verify(bytes: &[u8], job: &JobId, worker: &WorkerName, trust: &Trust) -> Result<Verified, RecordError> {
+        let jws = identity::verify_compact(Typ::Record, bytes, MAX_RECORD_BYTES)?;
+        let record = Self::parse(&jws.payload)?;
+        if record.job != *job {
+            return Err(RecordError::AnotherJob);
+        }
+        let signer = jws.signer.thumbprint();
+        match record.event {
+            Event::Queued { .. } => trust.launcher(&signer)?,
+            Event::Taken { .. } | Event::Running { .. } | Event::Finished => trust.worker(&signer, worker)?,
+            Event::Closed { .. } | Event::Failed(_) | Event::Cancelled { .. } | Event::Expired(_) => {
+                trust.launcher(&signer).or_else(|_| trust.worker(&signer, worker))?;
+            }
+        }
+        Ok(Verified { record, signer })
+    }
+
+    /// Reads what a record says, without asking who says it: for a reader to whom it is only a hint.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a record at all.
+    pub fn read_unverified(bytes: &[u8]) -> Result<Self, RecordError> {
+        Self::parse(&identity::verify_compact(Typ::Record, bytes, MAX_RECORD_BYTES)?.payload)
+    }
+
+    fn parse(payload: &[u8]) -> Result<Self, RecordError> {
+        let wire: Wire = json::parse(payload)?;
+        let event = wire.event()?;
+        let attempt = u16::try_from(wire.attempt.get())
+            .ok()
+            .filter(|attempt| event.fits(*attempt))
+            .ok_or(RecordError::Invalid("attempt"))?;
+        Ok(Self { job: wire.job, at_ms: wire.at_ms.get(), attempt, prev: wire.prev, event })
+    }
+}
+
+impl Wire {
+    fn explain(&mut self, reason: &Reason) {
+        self.code = Some(reason.code.clone());
+        self.reason = Some(reason.text.clone());
+    }
+
+    fn event(&self) -> Result<Event, RecordError> {
+        let invalid = RecordError::Invalid;
+        let instance = || self.instance.ok_or(invalid("instance"));
+        let reason = || {
+            let code = self.code.as_ref().filter(|code| code.len() <= MAX_CODE_BYTES).ok_or(invalid("code"))?;
+            let text = self.reason.clone().unwrap_or_default();
+            if text.len() > MAX_REASON_BYTES {
+                return Err(invalid("reason"));
+            }
+            Ok(Reason { code: code.clone(), text })
+        };
+        Ok(match self.event.as_str() {
+            "queued" => {
+                let request = self.request.as_ref().ok_or(invalid("request"))?;
+                Event::Queued { request: b64u_decode(request).map_err(|_| invalid("request"))? }
+            }
+            "taken" => Event::Taken { instance: instance()? },
+            "running" => Event::Running { instance: instance()? },
+            "finished" => Event::Finished,
+            "closed" => Event::Closed {
+                close: self.close.ok_or(invalid("close"))?.0,
+                times: self.times.unwrap_or_default(),
+            },
+            "failed" => Event::Failed(reason()?),
+            "cancelled" => {
+                Event::Cancelled { cancel: self.cancel.map(|token| token.0), reason: reason()? }
+            }
+            "expired" => Event::Expired(reason()?),
+            _ => return Err(invalid("event")),
+        })
+    }
+}
+
+impl Event {
+    /// The event's name, which is the state that it brings about.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Queued { .. } => "queued",
+            Self::Taken { .. } => "taken",
+            Self::Running { .. } => "running",
+            Self::Finished => "finished",
+            Self::Closed { .. } => "closed",
+            Self::Failed(_) => "failed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Expired(_) => "expired",
+        }
+    }
+
+    /// Whether a record of this event can carry this attempt.
+    fn fits(&self, attempt: u16) -> bool {
+        match self {
+            Self::Queued { .. } => attempt == 0,
+            Self::Taken { .. } | Self::Running { .. } | Self::Finished => (1..=10).contains(&attempt),
+            Self::Closed { .. } | Self::Failed(_) | Self::Cancelled { .. } | Self::Expired(_) => attempt <= 10,
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The worker's side: HPKE's sender, who asks for options and payload and then answers.
+
+use rand_core::CryptoRng;
+use thiserror::Error;
+
+use super::{Dropped, PeerError, debug_as_name};
+use crate::{
+    hpke::{self, Enc, Exporter, HpkeError, Mode},
+    id::{Attempt, Instance, Sha256Hash},
+    identity::{Proof, SigningKey},
+    job::Job,
+    wire::{
+        Body, ClientNonce, Empty, ErrorMember, Event, Head, Header, Kind, OpenError, Opened, Opener, OptionsKey,
+        SealError, Sealer, SessionKeys,
+    },
+};
+
+/// Who serves, and how large a message may be.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// The attempt that this process has taken.
+    pub attempt: Attempt,
+    /// The worker's identity.
+    pub identity: &'a SigningKey,
+    /// The process.
+    pub instance: Instance,
+    /// The largest message that the server takes, in bytes.
+    pub max_envelope_bytes: usize,
+}
+
+/// A session that could not be begun.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The client's key is none.
+    #[error("the job's client key is unusable: {0}")]
+    ClientKey(#[from] HpkeError),
+    /// The job names a pre-shared key that this worker does not have. Nobody falls back.
+    #[error("the job's pre-shared key is not available here")]
+    PskUnavailable,
+}
+
+/// A step that is sealed, and the state that waits for its answer.
+#[derive(Debug)]
+pub struct Sent<S> {
+    /// Waits for the answer.
+    pub next: S,
+    /// What to publish as a request, and to publish again as it is until the answer has come.
+    pub envelope: Vec<u8>,
+}
+
+/// A step that could not be sealed; the state is as it was, and no number is used up.
+#[derive(Debug)]
+pub struct NotSent<S> {
+    /// The state, unchanged.
+    pub session: S,
+    /// Why.
+    pub error: SealError,
+}
+
+/// The client's answer to a step.
+#[derive(Debug)]
+pub enum Answer<S> {
+    /// The session goes on.
+    Accepted {
+        /// The next state.
+        next: S,
+        /// What the client sent.
+        opened: Opened,
+    },
+    /// The client answered with an error: the job has failed.
+    Failed(PeerError),
+}
+
+/// What `receive` returns: an answer, or the state unchanged.
+pub type Received<S, Waiting> = Result<Answer<S>, Dropped<Waiting>>;
+
+/// Nothing is sent yet.
+pub struct Offer {
+    unbound: Box<Unbound>,
+    key: OptionsKey,
+    proof: String,
+    instance: Instance,
+}
+
+/// The session before the client's N is known.
+struct Unbound {
+    exporter: Exporter,
+    enc: Enc,
+    attempt: u16,
+    max_bytes: usize,
+    close: Sha256Hash,
+}
+
+impl Offer {
+    /// Encapsulates to the client's key and signs the proof.
+    ///
+    /// # Errors
+    ///
+    /// A client key that no secret can be agreed with, or a pre-shared key that is not here.
+    pub fn new(setup: &Setup<'_>, rng: &mut impl CryptoRng) -> Result<Self, SetupError> {
+        let job = setup.job;
+        if job.description().psk_id.is_some() {
+            return Err(SetupError::PskUnavailable);
+        }
+        let (enc, exporter) =
+            hpke::setup_sender(rng, &job.description().client_key, &job.info(), Mode::Base)?;
+        let proof = Proof {
+            job: *job.id(),
+            worker: job.worker().clone(),
+            enc: Sha256Hash::of(enc.as_bytes()),
+            attempt: setup.attempt,
+        };
+        Ok(Self {
+            key: OptionsKey::derive(&exporter),
+            proof: proof.sign(setup.identity),
+            instance: setup.instance,
+            unbound: Box::new(Unbound {
+                exporter,
+                enc,
+                attempt: setup.attempt.get(),
+                max_bytes: setup.max_envelope_bytes,
+                close: job.description().close,
+            }),
+        })
+    }
+
+    /// Seals `options`: the proof and the worker's public parameters.
+    ///
+    /// # Errors
+    ///
+    /// Parameters that cannot be sealed; the offer is given back.
+    pub fn options(self, parameters: impl Body) -> Result<Sent<AwaitOptions>, NotSent<Self>> {
+        let head =
+            Head { worker: Some(self.proof.clone()), instance: Some(self.instance), ..Head::default() };
+        let unbound = &self.unbound;
+        match self.key.seal(unbound.attempt, &unbound.enc, head, parameters, unbound.max_bytes) {
+            Ok(envelope) => Ok(Sent { next: AwaitOptions { unbound: self.unbound }, envelope }),
+            Err(error) => Err(NotSent { session: self, error }),
+        }
+    }
+}
+
+/// Waits for the client's options.
+pub struct AwaitOptions {
+    unbound: Box<Unbound>,
+}
+
+impl AwaitOptions {
+    /// Takes the reply. The first N whose record opens is bound; replies under any other are dropped.
+    ///
+    /// # Errors
+    ///
+    /// A reply that does not open changes nothing.
+    pub fn receive(self, reply: Vec<u8>) -> Received<HasOptions, Self> {
+        match self.bind(reply) {
+            Ok((_, opened)) if opened.head().error.is_some() => Ok(failed(&opened)),
+            Ok((channel, opened)) => Ok(Answer::Accepted { next: HasOptions { channel }, opened }),
+            Err(OpenError) => Err(Dropped::new(self)),
+        }
+    }
+
+    fn bind(&self, reply: Vec<u8>) -> Result<(Box<Channel>, Opened), OpenError> {
+        let Unbound { exporter, enc, attempt, max_bytes, close } = &*self.unbound;
+        let header = Header::decode(&reply).ok_or(OpenError)?;
+        if header.kind != Kind::OptionsReply || header.attempt != *attempt {
+            return Err(OpenError);
+        }
+        let nonce = ClientNonce::from_header(&header);
+        let keys = SessionKeys::derive(exporter, &nonce);
+        let (sealer, mut opener) = keys.for_worker(*attempt, enc, &nonce, *max_bytes);
+        let (_, opened) = opener.open(Kind::OptionsReply, reply, |opened| answers(opened, 0))?;
+        Ok((Box::new(Channel { sealer, opener, close: *close }), opened))
+    }
+}
+
+/// The session's two directions, once N is bound.
+struct Channel {
+    sealer: Sealer,
+    opener: Opener,
+    close: Sha256Hash,
+}
+
+impl Channel {
+    fn open(&mut self, kind: Kind, reply: Vec<u8>, request: u64) -> Result<Opened, OpenError> {
+        self.opener.open(kind, reply, |opened| answers(opened, request)).map(|(_, opened)| opened)
+    }
+}
+
+/// A reply says which request it answers; another is ignored like one that does not open.
+fn answers(opened: &Opened, request: u64) -> bool {
+    opened.head().re.is_some_and(|re| re.get() == request)
+}
+
+fn failed<S>(opened: &Opened) -> Answer<S> {
+    let unknown = || ErrorMember::new(crate::refusal::StepCode::Internal, "");
+    Answer::Failed(opened.head().error.clone().unwrap_or_else(unknown))
+}
+
+/// Has the client's options; may report, ask for the payload, or give up.
+pub struct HasOptions {
+    channel: Box<Channel>,
+}
+
+impl HasOptions {
+    /// Seals `ready`: the worker can take the payload.
+    ///
+    /// # Errors
+    ///
+    /// A body that cannot be sealed; the state is given back.
+    pub fn ready(mut self, body: impl Body) -> Result<Sent<AwaitPayload>, NotSent<Self>> {
+        match self.channel.sealer.seal(Kind::Ready, Head::default(), body) {
+            Ok((request, envelope)) => {
+                Ok(Sent { next: AwaitPayload { channel: self.channel, request }, envelope })
+            }
+            Err(error) => Err(NotSent { session: self, error }),
+        }
+    }
+
+    /// Seals a `done` with an error in place of `ready`.
+    ///
+    /// # Errors
+    ///
+    /// Only when the session has no numbers left.
+    pub fn fail(self, error: ErrorMember) -> Result<Sent<AwaitAcknowledgement>, SealError> {
+        fail(self.channel, error)
+    }
+}
+
+/// Waits for the payload.
+pub struct AwaitPayload {
+    channel: Box<Channel>,
+    request: u64,
+}
+
+impl AwaitPayload {
+    /// Takes the reply. Where the job binds its input, the payload must fit it.
+    ///
+    /// # Errors
+    ///
+    /// A reply that does not open changes nothing.
+    pub fn receive(mut self, reply: Vec<u8>) -> Received<HasPayload, Self> {
+        match self.channel.open(Kind::ReadyReply, reply, self.request) {
+            Ok(opened) if opened.head().error.is_some() => Ok(failed(&opened)),
+            Ok(opened) => Ok(Answer::Accepted { next: HasPayload { channel: self.channel }, opened }),
+            Err(OpenError) => Err(Dropped::new(self)),
+        }
+    }
+}
+
+/// Has the payload; the function runs.
+pub struct HasPayload {
+    channel: Box<Channel>,
+}
+
+impl HasPayload {
+    /// Seals `done` with the result.
+    ///
+    /// # Errors
+    ///
+    /// A result that cannot be sealed; the state is given back, so that an error can be sent instead.
+    pub fn done(mut self, result: impl Body) -> Result<Sent<AwaitStatus>, NotSent<Self>> {
+        match self.channel.sealer.seal(Kind::Done, Head::default(), result) {
+            Ok((request, envelope)) => {
+                Ok(Sent { next: AwaitStatus { channel: self.channel, request }, envelope })
+            }
+            Err(error) => Err(NotSent { session: self, error }),
+        }
+    }
+
+    /// Seals `done` with an error.
+    ///
+    /// # Errors
+    ///
+    /// Only when the session has no numbers left.
+    pub fn fail(self, error: ErrorMember) -> Result<Sent<AwaitAcknowledgement>, SealError> {
+        fail(self.channel, error)
+    }
+}
+
+fn fail(mut channel: Box<Channel>, error: ErrorMember) -> Result<Sent<AwaitAcknowledgement>, SealError> {
+    let head = Head { error: Some(error), ..Head::default() };
+    let (request, envelope) = channel.sealer.seal(Kind::Done, head, Empty)?;
+    Ok(Sent { next: AwaitAcknowledgement { channel, request }, envelope })
+}
+
+/// Waits for the client to say that it has the result.
+pub struct AwaitStatus {
+    channel: Box<Channel>,
+    request: u64,
+}
+
+/// The client has the result, and here is what proves it.
+#[derive(Debug)]
+pub struct Closure {
+    /// The job's close token, t.
+    pub token: [u8; 32],
+}
+
+impl AwaitStatus {
+    /// Takes the reply: the client's status and the close token. One without the right token is ignored
+    /// like one that does not open.
+    ///
+    /// # Errors
+    ///
+    /// A reply that does not open changes nothing.
+    pub fn receive(mut self, reply: Vec<u8>) -> Received<Closure, Self> {
+        let Channel { opener, close, .. } = &mut *self.channel;
+        let closes = |opened: &Opened| opened.head().close.filter(|token| closes(token, close));
+        let accept = |opened: &Opened| {
+            answers(opened, self.request) && (opened.head().error.is_some() || closes(opened).is_some())
+        };
+        match opener.open(Kind::DoneReply, reply, accept) {
+            Ok((_, opened)) if opened.head().error.is_some() => Ok(failed(&opened)),
+            Ok((_, opened)) => match opened.head().close {
+                Some(token) => Ok(Answer::Accepted { next: Closure { token }, opened }),
+                None => Err(Dropped::new(self)),
+            },
+            Err(OpenError) => Err(Dropped::new(self)),
+        }
+    }
+}
+
+/// Whether `token` is the t whose double hash is the job's `close`.
+pub fn closes(token: &[u8; 32], close: &Sha256Hash) -> bool {
+    Sha256Hash::of(Sha256Hash::of(token).0) == *close
+}
+
+/// Waits for the client to say that it knows of the failure.
+pub struct AwaitAcknowledgement {
+    channel: Box<Channel>,
+    request: u64,
+}
+
+/// The client knows that the job has failed.
+#[derive(Debug)]
+pub struct Acknowledged;
+
+impl AwaitAcknowledgement {
+    /// Takes the reply.
+    ///
+    /// # Errors
+    ///
+    /// A reply that does not open changes nothing.
+    pub fn receive(mut self, reply: Vec<u8>) -> Result<Acknowledged, Dropped<Self>> {
+        match self.channel.open(Kind::DoneReply, reply, self.request) {
+            Ok(_) => Ok(Acknowledged),
+            Err(OpenError) => Err(Dropped::new(self)),
+        }
+    }
+}
+
+/// States from which a worker can report progress and log lines.
+macro_rules! reports {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// Seals an event. It is not answered, and may get lost.
+            ///
+            /// # Errors
+            ///
+            /// When the session has no numbers left, or a message of that size does not fit.
+            pub fn event(&mut self, event: Event) -> Result<Vec<u8>, SealError> {
+                let head = Head { event: Some(event), ..Head::default() };
+                self.channel.sealer.seal(Kind::Event, head, Empty).map(|(_, envelope)| envelope)
+            }
+        }
+    )*};
+}
+reports!(HasOptions AwaitPayload HasPayload);
+
+debug_as_name!(Offer AwaitOptions HasOptions AwaitPayload HasPayload AwaitStatus AwaitAcknowledgement);
+
+/// The salt is needed where a job binds its input: SHA-256(salt ‖ SHA-256(payload)).
+pub fn input_fits(input: &Sha256Hash, salt: Option<&[u8; 32]>, payload: &[u8]) -> bool {
+    salt.is_some_and(|salt| Sha256Hash::of([*salt, Sha256Hash::of(payload).0].concat()) == *input)
+}
+

@@ -1,0 +1,214 @@
+//! The head: what a record says about itself, sealed like its body.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::Instance,
+    json::{self, Int},
+    refusal::StepCode,
+};
+
+/// The longest head, in bytes.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Longer error messages and log lines are cut, in bytes.
+const MAX_TEXT_BYTES: usize = 8 * 1024;
+
+/// What the body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// JSON.
+    Json,
+    /// Bytes, as the application wrote them.
+    Bytes,
+    /// The body travels as a stream.
+    Stream,
+}
+
+/// A record's head. Members that do not belong to a kind are absent there.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Head {
+    /// What the body is; in everything that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
+    /// In replies: the number of the request answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub re: Option<Int>,
+    /// In a reply or `done`: what went wrong, in place of a body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorMember>,
+    /// In `options`: the worker's proof, a compact JWS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// In `options`: the process that serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
+    /// In the reply to a `done` without error: the job's close token.
+    #[serde(skip_serializing_if = "Option::is_none", with = "token_member")]
+    pub close: Option<[u8; 32]>,
+    /// In the reply to `ready`: the salt of the job's `input`.
+    #[serde(skip_serializing_if = "Option::is_none", with = "token_member")]
+    pub salt: Option<[u8; 32]>,
+    /// In an event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Event>,
+}
+
+impl Head {
+    /// Reads a head.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        json::parse(bytes).ok()
+    }
+}
+
+/// What went wrong, as a code and a text for the peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorMember {
+    /// The code.
+    pub code: StepCode,
+    /// The text, for the peer alone.
+    pub message: String,
+}
+
+impl ErrorMember {
+    /// An error for the peer; a message over 8 KiB is cut.
+    pub fn new(code: StepCode, message: impl Into<String>) -> Self {
+        Self { code, message: cut(message.into()) }
+    }
+}
+
+/// What a worker reports on the way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// How far the work is.
+    Progress {
+        /// From 0.0 to 1.0.
+        progress: f64,
+        /// What is being done.
+        #[serde(default)]
+        message: String,
+    },
+    /// A line for the client's log.
+    Log {
+        /// The line and its level.
+        log: LogLine,
+    },
+}
+
+/// A line of a worker's log, for its client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// How grave it is.
+    pub level: LogLevel,
+    /// The text.
+    pub line: String,
+}
+
+/// How grave a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Only of use to who looks for something.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Not as it should be.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+impl Event {
+    /// A report of progress; `fraction` is brought into 0.0 to 1.0, a message over 8 KiB is cut.
+    pub fn progress(fraction: f64, message: impl Into<String>) -> Self {
+        let progress = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
+        Self::Progress { progress, message: cut(message.into()) }
+    }
+
+    /// A log line; one over 8 KiB is cut.
+    pub fn log(level: LogLevel, line: impl Into<String>) -> Self {
+        Self::Log { log: LogLine { level, line: cut(line.into()) } }
+    }
+
+    /// Whether a peer may say this.
+    pub(crate) fn is_sane(&self) -> bool {
+        match self {
+            Self::Progress { progress, .. } => (0.0..=1.0).contains(progress),
+            Self::Log { .. } => true,
+        }
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT_BYTES {
+        let end = (0..=MAX_TEXT_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+/// Optional 32-byte members.
+mod token_member {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::{encoding, id::Sha256Hash};
+
+    pub(super) fn serialize<S: Serializer>(token: &Option<[u8; 32]>, to: S) -> Result<S::Ok, S::Error> {
+        match token {
+            Some(token) => encoding::b64u_member::serialize(token, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[u8; 32]>, D::Error> {
+        Ok(Option::<Sha256Hash>::deserialize(from)?.map(|token| token.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_spelled_as_documented() {
+        let head = Head {
+            content: Some(Content::Json),
+            re: Some(Int::from(3)),
+            close: Some([0; 32]),
+            ..Head::default()
+        };
+        let expected = format!(r#"{{"content":"json","re":3,"close":"{}"}}"#, "A".repeat(43));
+        assert_eq!(String::from_utf8(json::to_vec(&head)).unwrap(), expected);
+        let back = Head::parse(expected.as_bytes()).unwrap();
+        assert_eq!(back.close, Some([0; 32]));
+    }
+
+    #[test]
+    fn unknown_members_are_ignored_and_wrong_ones_refused() {
+        assert!(Head::parse(br#"{"content":"json","new":[1,2]}"#).is_some());
+        for bad in [
+            r#"{"content":"xml"}"#,
+            r#"{"re":1.0}"#,
+            r#"{"re":-1}"#,
+            r#"{"re":1,"re":1}"#,
+            r#"{"close":"AA"}"#,
+            r#"{"error":{"code":"bad_input"}}"#,
+            r#"{"error":{"code":"odd","message":""}}"#,
+            "[]",
+            "",
+        ] {
+            assert!(Head::parse(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn events_stay_in_their_bounds() {
+        assert_eq!(Event::progress(7.0, ""), Event::progress(1.0, ""));
+        assert_eq!(Event::progress(f64::NAN, ""), Event::progress(0.0, ""));
+        assert!(!Event::Progress { progress: 2.0, message: String::new() }.is_sane());
+        let Event::Log { log } = Event::log(LogLevel::Info, "ä".repeat(MAX_TEXT_BYTES)) else { panic!() };
+        assert_eq!(log.line.len(), MAX_TEXT_BYTES);
+    }
+}

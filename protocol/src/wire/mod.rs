@@ -1,0 +1,30 @@
+//! The record layer: what NATS carries.
+//!
+//! ```text
+//!  0      1      2        4                    12                              44
+//!  +------+------+--------+--------------------+-------------------------------+-----------------
+//!  | 0x01 | kind | u16    | u64                | worker: its ephemeral X25519  | body
+//!  |      |      | attempt| number             | public key; client: N         |
+//!  +------+------+--------+--------------------+-------------------------------+-----------------
+//! ```
+//!
+//! The header is the AEAD's associated data. What is sealed is `u32 head length || u32 body length ||
+//! head || body || zero padding`, so that nobody between the peers sees how long either really is. A
+//! record is built, sealed and opened in one buffer.
+
+mod envelope;
+mod head;
+mod keys;
+mod padding;
+mod plaintext;
+
+pub use self::{
+    envelope::{Header, Kind, MIN_ENVELOPE_BYTES},
+    head::{Content, ErrorMember, Event, Head, LogLevel, MAX_HEAD_BYTES},
+    keys::{ClientNonce, OpenError, SealError},
+    plaintext::{Body, BodyError, Empty, Json, Opened, Raw},
+};
+pub(crate) use self::{
+    envelope::HEADER_BYTES,
+    keys::{Opener, OptionsKey, Sealer, SessionKeys},
+};

@@ -1,0 +1,225 @@
+//! `u32 head length || u32 body length || head || body || zero padding`.
+
+use serde::{Serialize, de::DeserializeOwned};
+use thiserror::Error;
+use zeroize::Zeroize as _;
+
+use super::{
+    head::{Content, Head, MAX_HEAD_BYTES},
+    padding::padded,
+};
+
+/// Length of the two lengths, in bytes.
+const LENGTHS_BYTES: usize = 8;
+
+/// Something that can be a record's body. It is written straight into the buffer that is then sealed.
+pub trait Body {
+    /// What the body is; `None` if there is none.
+    fn content(&self) -> Option<Content>;
+
+    /// Appends the body to `out`.
+    ///
+    /// # Errors
+    ///
+    /// When a value has no JSON form.
+    fn write(self, out: &mut Vec<u8>) -> Result<(), BodyError>;
+}
+
+/// A body that has no JSON form, or whose JSON is not what was expected.
+///
+/// The text is serde's, which may repeat parts of the body: it is for the two peers alone.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct BodyError(String);
+
+/// A body of JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> Body for Json<T> {
+    fn content(&self) -> Option<Content> {
+        Some(Content::Json)
+    }
+
+    fn write(self, out: &mut Vec<u8>) -> Result<(), BodyError> {
+        serde_json::to_writer(out, &self.0).map_err(|error| BodyError(error.to_string()))
+    }
+}
+
+/// A body of bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<B>(pub B);
+
+impl<B: AsRef<[u8]>> Body for Raw<B> {
+    fn content(&self) -> Option<Content> {
+        Some(Content::Bytes)
+    }
+
+    fn write(self, out: &mut Vec<u8>) -> Result<(), BodyError> {
+        out.extend_from_slice(self.0.as_ref());
+        Ok(())
+    }
+}
+
+/// No body.
+#[derive(Clone, Copy, Debug)]
+pub struct Empty;
+
+impl Body for Empty {
+    fn content(&self) -> Option<Content> {
+        None
+    }
+
+    fn write(self, _: &mut Vec<u8>) -> Result<(), BodyError> {
+        Ok(())
+    }
+}
+
+/// Appends the plaintext to `out`, padded.
+pub(super) fn write(head: &mut Head, body: impl Body, out: &mut Vec<u8>) -> Result<(), BodyError> {
+    let start = out.len();
+    head.content = body.content();
+    out.extend_from_slice(&[0; LENGTHS_BYTES]);
+    serde_json::to_writer(&mut *out, head).map_err(|error| BodyError(error.to_string()))?;
+    let head_bytes = out.len() - start - LENGTHS_BYTES;
+    body.write(out)?;
+    let length = out.len() - start;
+    let body_bytes = length - LENGTHS_BYTES - head_bytes;
+    let too_long = || BodyError("is over 4 GiB".to_owned());
+    let lengths = [
+        u32::try_from(head_bytes).map_err(|_| too_long())?.to_be_bytes(),
+        u32::try_from(body_bytes).map_err(|_| too_long())?.to_be_bytes(),
+    ];
+    for (byte, value) in out.iter_mut().skip(start).zip(lengths.as_flattened()) {
+        *byte = *value;
+    }
+    out.resize(start + padded(length), 0);
+    Ok(())
+}
+
+/// An opened record: its head, and the body where it was opened.
+pub struct Opened {
+    head: Head,
+    buffer: Vec<u8>,
+    body: std::ops::Range<usize>,
+}
+
+impl Opened {
+    /// Takes apart the plaintext that lies in `buffer` at `at`; `None` if it is malformed.
+    pub(super) fn parse(buffer: Vec<u8>, at: std::ops::Range<usize>) -> Option<Self> {
+        let plaintext = buffer.get(at.clone())?;
+        let (head_bytes, rest) = plaintext.split_first_chunk()?;
+        let (body_bytes, rest) = rest.split_first_chunk()?;
+        let head_bytes = usize::try_from(u32::from_be_bytes(*head_bytes)).ok()?;
+        let body_bytes = usize::try_from(u32::from_be_bytes(*body_bytes)).ok()?;
+        if head_bytes > MAX_HEAD_BYTES {
+            return None;
+        }
+        let (head, rest) = rest.split_at_checked(head_bytes)?;
+        let (body, padding) = rest.split_at_checked(body_bytes)?;
+        if padding.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        let head = Head::parse(head)?;
+        if head.content.is_none() && !body.is_empty() {
+            return None;
+        }
+        let body_start = at.start + LENGTHS_BYTES + head_bytes;
+        Some(Self { head, body: body_start..body_start + body_bytes, buffer })
+    }
+
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The body's bytes; empty if there is none.
+    pub fn body(&self) -> &[u8] {
+        self.buffer.get(self.body.clone()).unwrap_or_default()
+    }
+
+    /// The body as a value.
+    ///
+    /// # Errors
+    ///
+    /// A body that is not JSON, or not of this type.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, BodyError> {
+        match self.head.content {
+            Some(Content::Json) => {
+                serde_json::from_slice(self.body()).map_err(|error| BodyError(error.to_string()))
+            }
+            Some(Content::Bytes) => Err(BodyError("is bytes, not JSON".to_owned())),
+            Some(Content::Stream) => Err(BodyError("is a stream, which is not supported here".to_owned())),
+            None => Err(BodyError("is missing".to_owned())),
+        }
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.buffer.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Opened")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(body: impl Body) -> Vec<u8> {
+        let mut out = vec![9; 3];
+        write(&mut Head::default(), body, &mut out).unwrap();
+        out
+    }
+
+    fn parsed(buffer: Vec<u8>) -> Option<Opened> {
+        let end = buffer.len();
+        Opened::parse(buffer, 3..end)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let buffer = written(Json([1, 2, 3]));
+        assert_eq!(buffer.len(), 3 + 256);
+        let opened = parsed(buffer).unwrap();
+        assert_eq!(opened.body(), b"[1,2,3]");
+        assert_eq!(opened.json::<Vec<u8>>().unwrap(), [1, 2, 3]);
+        assert_eq!(parsed(written(Raw(b"\0\0"))).unwrap().body(), b"\0\0");
+        assert_eq!(parsed(written(Empty)).unwrap().body(), b"");
+    }
+
+    #[test]
+    fn padding_is_zero_and_any_length() {
+        let mut more = written(Json(1));
+        more.extend([0; 1000]);
+        assert!(parsed(more).is_some());
+        let mut exact = written(Json(1));
+        exact.truncate(3 + 8 + br#"{"content":"json"}"#.len() + 1);
+        assert!(parsed(exact.clone()).is_some());
+        exact.pop();
+        assert!(parsed(exact).is_none(), "shorter than it says");
+        let mut dirty = written(Json(1));
+        *dirty.last_mut().unwrap() = 1;
+        assert!(parsed(dirty).is_none());
+    }
+
+    #[test]
+    fn lengths_beyond_the_buffer_are_refused_before_use() {
+        for at in [0, 4] {
+            let mut long = written(Json(1));
+            long[3 + at..7 + at].copy_from_slice(&u32::MAX.to_be_bytes());
+            assert!(parsed(long).is_none());
+        }
+        assert!(parsed(vec![0; 3 + 7]).is_none());
+    }
+
+    #[test]
+    fn debug_shows_the_name_only() {
+        assert_eq!(format!("{:?}", parsed(written(Json("secret"))).unwrap()), "Opened");
+    }
+}

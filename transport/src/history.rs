@@ -1,0 +1,302 @@
+//! Jobs' histories: reading the last record, and appending one that names it.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use serde::Deserialize;
+use subrosa_protocol::{
+    delivery::{Appended, appended},
+    id::{JobId, Sha256Hash, WorkerName},
+    subject::Namespace,
+};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::{Backoff, Connection, Message, RequestError};
+
+/// A read that shows nothing, or less than is known to be there, is repeated for this long: a replica
+/// may lag.
+const LAG: Duration = Duration::from_secs(10);
+/// One try of a request.
+const TRY: Duration = Duration::from_secs(2);
+
+/// JetStream's error: the expected last sequence is not the last one.
+const WRONG_LAST_SEQUENCE: u64 = 10071;
+/// The same in a cluster, without the sequence.
+const WRONG_LAST_SEQUENCE_CONSTANT: u64 = 10164;
+/// Full: the server, the account, the stream.
+const FULL: [u64; 3] = [10023, 10002, 10077];
+
+/// A history that could not be read or written.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The server did not answer, or denied it.
+    #[error("the job's history cannot be reached: {0}")]
+    Request(#[from] RequestError),
+    /// The stream is full.
+    #[error("the store of the jobs' histories is full")]
+    Full,
+    /// The server refuses.
+    #[error("the NATS server refuses: {description} (error {code})")]
+    Refused {
+        /// JetStream's error code.
+        code: u64,
+        /// Its text.
+        description: String,
+    },
+    /// Another answer than JetStream's.
+    #[error("the NATS server's answer is not JetStream's")]
+    Malformed,
+}
+
+impl HistoryError {
+    fn is_passing(&self) -> bool {
+        matches!(self, Self::Request(error) if error.is_passing())
+    }
+}
+
+/// A message of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The subject that it is stored under.
+    pub subject: String,
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// The record.
+    pub bytes: Bytes,
+}
+
+impl Stored {
+    /// The record's hash.
+    pub fn hash(&self) -> Sha256Hash {
+        Sha256Hash::of(&self.bytes)
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// It is the history's last one, or was when it was written.
+    Won(Stored),
+    /// Another one came first; this is the last one now.
+    Lost(Option<Stored>),
+}
+
+/// All histories, on one connection.
+#[derive(Clone, Debug)]
+pub struct History {
+    connection: Connection,
+    namespace: Namespace,
+}
+
+/// JetStream's answer to a publication.
+#[derive(Deserialize)]
+struct PubAck {
+    seq: Option<u64>,
+    error: Option<ApiError>,
+}
+
+#[derive(Deserialize)]
+struct ApiError {
+    err_code: Option<u64>,
+    #[serde(default)]
+    description: String,
+}
+
+/// One try of an append.
+enum Try {
+    Stored(u64),
+    /// The expectation does not hold; the last sequence, if the server names it.
+    Refused(Option<u64>),
+    Unanswered,
+}
+
+impl History {
+    /// The histories of this namespace.
+    pub fn new(connection: Connection, namespace: Namespace) -> Self {
+        Self { connection, namespace }
+    }
+
+    /// The job's last message, as this server knows it just now.
+    ///
+    /// # Errors
+    ///
+    /// See [`HistoryError`]; tried until the deadline.
+    pub async fn last(
+        &self,
+        worker: &WorkerName,
+        job: &JobId,
+        deadline: Instant,
+    ) -> Result<Option<Stored>, HistoryError> {
+        let subject = self.namespace.record(worker, job);
+        let api = format!("$JS.API.DIRECT.GET.{}.{subject}", self.namespace.records_stream());
+        self.get(&api, Bytes::new(), deadline).await
+    }
+
+    /// The last message of a job that must have one: shows nothing only if that stays so for 10 s.
+    ///
+    /// # Errors
+    ///
+    /// See [`HistoryError`].
+    pub async fn last_settled(
+        &self,
+        worker: &WorkerName,
+        job: &JobId,
+        known_sequence: u64,
+    ) -> Result<Option<Stored>, HistoryError> {
+        let until = Instant::now() + LAG;
+        let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+        loop {
+            let last = self.last(worker, job, until).await?;
+            let settled = last.as_ref().is_some_and(|last| last.sequence >= known_sequence);
+            if settled || Instant::now() >= until {
+                return Ok(last);
+            }
+            backoff.wait().await;
+        }
+    }
+
+    /// The last message of the job with this id, whichever worker it is for. Needs a launcher's rights.
+    ///
+    /// # Errors
+    ///
+    /// See [`HistoryError`].
+    pub async fn find(&self, job: &JobId, deadline: Instant) -> Result<Option<Stored>, HistoryError> {
+        let request = serde_json::json!({ "last_by_subj": self.namespace.record_of(job) });
+        self.get(&self.direct_get(), request.to_string().into(), deadline).await
+    }
+
+    /// The job's whole history, from the first message to the last. Needs a launcher's rights.
+    ///
+    /// # Errors
+    ///
+    /// See [`HistoryError`].
+    pub async fn all(
+        &self,
+        worker: &WorkerName,
+        job: &JobId,
+        deadline: Instant,
+    ) -> Result<Vec<Stored>, HistoryError> {
+        let subject = self.namespace.record(worker, job);
+        let mut history: Vec<Stored> = Vec::new();
+        loop {
+            let from = history.last().map_or(1, |last| last.sequence + 1);
+            let request = serde_json::json!({ "seq": from, "next_by_subj": subject });
+            match self.get(&self.direct_get(), request.to_string().into(), deadline).await? {
+                Some(next) => history.push(next),
+                None => return Ok(history),
+            }
+        }
+    }
+
+    fn direct_get(&self) -> String {
+        format!("$JS.API.DIRECT.GET.{}", self.namespace.records_stream())
+    }
+
+    async fn get(&self, api: &str, request: Bytes, deadline: Instant) -> Result<Option<Stored>, HistoryError> {
+        let answer = self.connection.request_until(api, None, request, deadline).await?;
+        stored(answer)
+    }
+
+    /// Appends a record that names `prev` as the last one. Whoever is refused or not answered finds out
+    /// whether it won all the same.
+    ///
+    /// # Errors
+    ///
+    /// See [`HistoryError`]; tried until the deadline. An append whose fate is unknown by then may still
+    /// have won.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the record may be written or not.
+    pub async fn append(
+        &self,
+        worker: &WorkerName,
+        job: &JobId,
+        prev: Option<&Stored>,
+        bytes: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<Commit, HistoryError> {
+        let subject = self.namespace.record(worker, job);
+        let bytes = Bytes::from(bytes);
+        let own = Sha256Hash::of(&bytes);
+        let prev_hash = prev.map(Stored::hash);
+        let expected = prev.map_or(0, |prev| prev.sequence);
+        let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
+        loop {
+            let known = match self.try_append(&subject, expected, bytes.clone()).await? {
+                Try::Stored(sequence) => return Ok(Commit::Won(Stored { subject, sequence, bytes })),
+                Try::Refused(sequence) => sequence.unwrap_or(expected + 1),
+                Try::Unanswered => expected,
+            };
+            let last = match self.last_settled(worker, job, known).await {
+                Err(error) if error.is_passing() && Instant::now() < deadline => None,
+                last => Some(last?),
+            };
+            if let Some(last) = last {
+                match appended(last.as_ref().map(Stored::hash).as_ref(), &own, prev_hash.as_ref()) {
+                    Appended::Won => {
+                        return Ok(last.map_or(Commit::Lost(None), Commit::Won));
+                    }
+                    Appended::Lost => return Ok(Commit::Lost(last)),
+                    Appended::Again => {}
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(RequestError::Timeout { subject }.into());
+            }
+            backoff.wait().await;
+        }
+    }
+
+    async fn try_append(&self, subject: &str, expected: u64, bytes: Bytes) -> Result<Try, HistoryError> {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
+        let answer = match self.connection.request(subject, Some(headers), bytes, TRY).await {
+            Err(error) if error.is_passing() => return Ok(Try::Unanswered),
+            answer => answer?,
+        };
+        match pub_ack(&answer)? {
+            Ok(sequence) => Ok(Try::Stored(sequence)),
+            Err((WRONG_LAST_SEQUENCE, description)) => {
+                // "wrong last sequence: 5"
+                Ok(Try::Refused(description.rsplit(' ').next().and_then(|number| number.parse().ok())))
+            }
+            Err((WRONG_LAST_SEQUENCE_CONSTANT, _)) => Ok(Try::Refused(None)),
+            Err((code, _)) if FULL.contains(&code) => Err(HistoryError::Full),
+            Err((code, description)) => Err(HistoryError::Refused { code, description }),
+        }
+    }
+}
+
+/// What JetStream says of a publication: the sequence, or its error.
+pub(crate) fn pub_ack(answer: &Message) -> Result<Result<u64, (u64, String)>, HistoryError> {
+    let ack: PubAck = serde_json::from_slice(&answer.payload).map_err(|_| HistoryError::Malformed)?;
+    match ack {
+        PubAck { error: Some(error), .. } => {
+            Ok(Err((error.err_code.unwrap_or_default(), error.description)))
+        }
+        PubAck { seq: Some(sequence), .. } => Ok(Ok(sequence)),
+        PubAck { .. } => Err(HistoryError::Malformed),
+    }
+}
+
+/// A direct get's answer.
+fn stored(answer: Message) -> Result<Option<Stored>, HistoryError> {
+    match answer.status {
+        Some(404) => return Ok(None),
+        Some(status) => {
+            let description = "direct get".to_owned();
+            return Err(HistoryError::Refused { code: status.into(), description });
+        }
+        None => {}
+    }
+    let header = |name: &str| {
+        answer.headers.as_ref().and_then(|headers| headers.get(name)).map(|value| value.as_str().to_owned())
+    };
+    let sequence = header("Nats-Sequence").and_then(|text| text.parse().ok()).ok_or(HistoryError::Malformed)?;
+    let subject = header("Nats-Subject").ok_or(HistoryError::Malformed)?;
+    Ok(Some(Stored { subject, sequence, bytes: answer.payload }))
+}

@@ -1,0 +1,21 @@
+//! How client, worker and launcher use NATS.
+//!
+//! They share this crate so that a subtle thing is done in one place: a request that notices a denied
+//! subject instead of timing out, an inbox that takes many answers, an append that knows whether it won,
+//! a delivery that is acknowledged in the right words. Nothing in here knows what is sealed.
+
+mod connection;
+mod history;
+mod inbox;
+mod probe;
+mod queue;
+mod retry;
+
+pub use self::{
+    connection::{Connect, ConnectError, Connection, Message, RequestError, Subscription},
+    history::{Commit, History, HistoryError, Stored},
+    inbox::Inbox,
+    probe::{Alive, is_alive, probe},
+    queue::{Acker, Delivery, Enqueued, Queue, QueueError},
+    retry::{Backoff, now_ms},
+};

@@ -1,0 +1,138 @@
+//! How an attempt ends: telling the client, and writing the record.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use subrosa_protocol::{
+    delivery::{Look, look},
+    record::{Event, Reason, code},
+    wire::{ErrorMember, Json, Kind},
+};
+
+use super::{Attempt, Interrupt, Outcome, stage::Stage, steps};
+use crate::process::Written;
+
+impl Attempt {
+    /// Tells the client that the function failed, from wherever the session stands: the client is asked
+    /// for what is outstanding first, because an error can only be sealed in its place.
+    pub(super) async fn fail(&self, error: ErrorMember) {
+        self.state().times.done_ms = steps::now();
+        loop {
+            let timing = &self.process.timing;
+            let (kind, envelope, patience) = {
+                let mut stage = self.stage();
+                let (next, sealed) = match stage.take() {
+                    Stage::Offer(offer) => match offer.options(Json(())) {
+                        Ok(sent) => (
+                            Stage::AwaitOptions(sent.next),
+                            Some((Kind::Options, Bytes::from(sent.envelope), timing.options)),
+                        ),
+                        Err(_) => (Stage::Over, None),
+                    },
+                    Stage::HasOptions(state) => error_sealed(state.fail(error.clone()), timing.done),
+                    Stage::HasPayload(state) => error_sealed(state.fail(error.clone()), timing.done),
+                    waiting @ (Stage::AwaitOptions(_)
+                    | Stage::AwaitPayload(_)
+                    | Stage::AwaitStatus(_)
+                    | Stage::AwaitAcknowledgement(_)) => (waiting, self.outstanding()),
+                    over @ (Stage::Closed(_) | Stage::Acknowledged | Stage::Over) => (over, None),
+                };
+                *stage = next;
+                match sealed {
+                    Some(sealed) => sealed,
+                    None => return,
+                }
+            };
+            // Whether the answer opened shows in the stage; whether it is worth going on, in the interrupt.
+            let _ = self.exchange(kind, envelope, patience).await;
+            if self.interrupted().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// The step that was sent and not answered, to be waited for again.
+    fn outstanding(&self) -> Option<(Kind, Bytes, Duration)> {
+        let (kind, envelope) = self.state().outstanding.clone()?;
+        let timing = &self.process.timing;
+        let patience = match kind {
+            Kind::Options => timing.options,
+            Kind::Ready => timing.ready,
+            _ => timing.done,
+        };
+        Some((kind, envelope, patience))
+    }
+
+    /// Writes what the session came to, and says what is to become of the message.
+    pub(super) async fn conclude(&self, failure: Option<&ErrorMember>) -> Outcome {
+        let stage = self.stage().take();
+        let event = match (stage, self.interrupted()) {
+            (Stage::Closed(token), _) => {
+                let mut times = self.state().times;
+                times.closed_ms = steps::now();
+                Event::Closed { close: token, times }
+            }
+            (Stage::Acknowledged, _) => {
+                Event::Failed(Reason::new(failure.map_or("internal", |error| error.code.word()), "the worker's function failed"))
+            }
+            (_, Some(Interrupt::Client(error))) => {
+                Event::Failed(Reason::new(error.code.word(), "the client answered with an error"))
+            }
+            (stage, Some(Interrupt::ClientGone)) => {
+                let ran = matches!(stage, Stage::AwaitStatus(_) | Stage::AwaitAcknowledgement(_));
+                let last_attempt = self.holder.attempt.get() >= self.job.description().max_attempts;
+                if !ran && !last_attempt {
+                    return Outcome::LetGo;
+                }
+                Event::Failed(Reason::new(code::CLIENT_GONE, "the client did not answer in time"))
+            }
+            (_, Some(Interrupt::Ended)) => return Outcome::Ended,
+            (_, Some(Interrupt::Overtaken)) => return Outcome::Overtaken,
+            (_, Some(Interrupt::Unrecorded | Interrupt::Draining) | None) => return Outcome::LetGo,
+        };
+        self.write_ending(event).await
+    }
+
+    async fn write_ending(&self, event: Event) -> Outcome {
+        let closed = matches!(event, Event::Closed { .. });
+        let attempt = self.holder.attempt.get();
+        loop {
+            let prev = self.state().last.clone();
+            match self.process.write(self.job.id(), attempt, Some(&prev), event.clone()).await {
+                Ok(Written::Won(record)) => {
+                    self.process.tell_ended(&self.job, &record).await;
+                    return if closed { Outcome::Closed } else { Outcome::Failed };
+                }
+                Ok(Written::Lost(seen)) => match (look(&seen.last, &self.holder), seen.stored) {
+                    (Look::Ended, _) => return Outcome::Ended,
+                    (Look::LetGo, _) => return Outcome::Overtaken,
+                    // A record of our own that we had lost sight of.
+                    (Look::Keep, Some(stored)) if stored != prev => self.state().last = stored,
+                    (Look::Keep, _) => return Outcome::LetGo,
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "a job's end was not recorded");
+                    return Outcome::LetGo;
+                }
+            }
+        }
+    }
+}
+
+type Sealed = Option<(Kind, Bytes, Duration)>;
+
+fn error_sealed(
+    result: Result<
+        subrosa_protocol::session::worker::Sent<subrosa_protocol::session::worker::AwaitAcknowledgement>,
+        subrosa_protocol::wire::SealError,
+    >,
+    patience: Duration,
+) -> (Stage, Sealed) {
+    match result {
+        Ok(sent) => (
+            Stage::AwaitAcknowledgement(sent.next),
+            Some((Kind::Done, Bytes::from(sent.envelope), patience)),
+        ),
+        Err(_) => (Stage::Over, None),
+    }
+}

@@ -1,0 +1,175 @@
+//! Running the function of one attempt, and watching over it meanwhile.
+
+use std::{sync::Arc, time::Duration};
+
+use subrosa_protocol::{
+    delivery::{Holder, Look},
+    job::Job,
+    launch::Signers,
+    record::{Event, Reason},
+    refusal::{Code, StepCode},
+    session::worker::{Offer, Setup, SetupError},
+    wire::ErrorMember,
+};
+use subrosa_transport::Stored;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, interval_at, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Attempt, Interrupt};
+use crate::{
+    Failure, Function,
+    held::{Hold, Line},
+    job::{self, Done},
+    panics,
+    process::{Shared, Written},
+};
+
+/// A function that does not stop this long after its time is over is no longer waited for.
+const STUBBORN: Duration = Duration::from_secs(60);
+
+/// What an attempt came to, and so what becomes of its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The client has the result.
+    Closed,
+    /// The job has failed, and that is recorded.
+    Failed,
+    /// The job had ended already.
+    Ended,
+    /// Another process has taken over: no ack of any kind.
+    Overtaken,
+    /// The attempt is given up, and the message given back.
+    LetGo,
+}
+
+/// Runs the function for an attempt whose `taken` is accepted, to its recorded end.
+pub(crate) async fn run(
+    process: &Shared,
+    function: &Function,
+    (job, signers): (Job, Signers),
+    (holder, taken): (Holder, Stored),
+    hold: Hold,
+    draining: CancellationToken,
+) -> Outcome {
+    let setup = Setup {
+        job: &job,
+        attempt: holder.attempt,
+        identity: &process.identity,
+        instance: holder.instance,
+        max_envelope_bytes: process.connection.max_payload(),
+    };
+    let offer = match Offer::new(&setup, &mut process.rng()) {
+        Ok(offer) => offer,
+        Err(error) => return refuse(process, &job, &taken, holder, error).await,
+    };
+    let attempt = Arc::new(Attempt::new(process.clone(), job, signers, holder, taken, offer));
+    let keeper = tokio::spawn(keep(attempt.clone(), hold.line.clone(), draining));
+    let failure = work(&attempt, function).await;
+    if let Some(error) = &failure
+        && attempt.interrupted().is_none()
+    {
+        attempt.fail(error.clone()).await;
+    }
+    let outcome = attempt.conclude(failure.as_ref()).await;
+    keeper.abort();
+    outcome
+}
+
+/// The client's key is none: there is nothing to agree with.
+async fn refuse(process: &Shared, job: &Job, taken: &Stored, holder: Holder, error: SetupError) -> Outcome {
+    let code = match error {
+        SetupError::PskUnavailable => Code::PskUnavailable,
+        _ => Code::BadRequest,
+    };
+    let event = Event::Failed(Reason::new(code.word(), &error.to_string()));
+    match process.write(job.id(), holder.attempt.get(), Some(taken), event).await {
+        Ok(Written::Won(record)) => {
+            process.tell_ended(job, &record).await;
+            Outcome::Failed
+        }
+        Ok(Written::Lost(_)) | Err(_) => Outcome::LetGo,
+    }
+}
+
+/// Runs the function until it returns, fails, takes too long, or is of no more use.
+async fn work(attempt: &Arc<Attempt>, function: &Function) -> Option<ErrorMember> {
+    let mut task = attempt.process.functions.spawn(function(job::Job::new(attempt.clone())));
+    let mut interrupt = attempt.interrupt.subscribe();
+    let timeout_ms = Duration::from_millis(attempt.job.description().timeout_ms);
+    let failure = tokio::select! {
+        joined = &mut task => return verdict(joined),
+        _ = async { interrupt.wait_for(Option::is_some).await.is_ok() } => None,
+        () = run_limit(attempt.payload_arrived.subscribe(), timeout_ms) => {
+            Some(ErrorMember::new(StepCode::Timeout, "the run took longer than the job allows"))
+        }
+    };
+    attempt.cancelled.cancel();
+    stop(task).await;
+    failure
+}
+
+/// Passes when the run has taken longer than allowed, counted from the payload's arrival.
+async fn run_limit(mut arrived: watch::Receiver<Option<Instant>>, limit: Duration) {
+    let at = arrived.wait_for(Option::is_some).await.ok().and_then(|at| *at);
+    match at {
+        Some(at) => sleep_until(at + limit).await,
+        // The attempt is gone, and with it who waits here.
+        None => std::future::pending().await,
+    }
+}
+
+/// Drops the function, which has until its next await for that.
+async fn stop(task: JoinHandle<Result<Done, Failure>>) {
+    task.abort();
+    if timeout(STUBBORN, task).await.is_err() {
+        tracing::warn!("a function does not stop; its thread stays busy");
+    }
+}
+
+fn verdict(joined: Result<Result<Done, Failure>, tokio::task::JoinError>) -> Option<ErrorMember> {
+    match joined {
+        Ok(Ok(_)) => None,
+        Ok(Err(failure)) => Some(failure.into_member()),
+        Err(error) => {
+            let message = match error.try_into_panic() {
+                Ok(payload) => panics::message(&*payload),
+                Err(_) => "the worker's function was stopped".to_owned(),
+            };
+            Some(ErrorMember::new(StepCode::HandlerFailed, message))
+        }
+    }
+}
+
+/// Looks at the last record now and then, and keeps the message as long as the attempt is ours.
+async fn keep(attempt: Arc<Attempt>, line: watch::Receiver<Line>, draining: CancellationToken) {
+    let mut shown = line.clone();
+    let every = attempt.process.timing.look;
+    let mut looks = interval_at(Instant::now() + every, every);
+    let drained = async {
+        draining.cancelled().await;
+        sleep(attempt.process.timing.drain).await;
+    };
+    tokio::pin!(drained);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => if attempt.look().await == Some(Look::Keep) {
+                let acker = line.borrow().acker.clone();
+                if let Some(acker) = acker {
+                    acker.in_progress().await;
+                }
+            },
+            true = async { shown.wait_for(|line| line.ended).await.is_ok() } => {
+                attempt.interrupt(Interrupt::Ended);
+                return;
+            }
+            () = &mut drained => {
+                attempt.interrupt(Interrupt::Draining);
+                return;
+            }
+        }
+    }
+}

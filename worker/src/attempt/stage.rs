@@ -1,0 +1,96 @@
+//! Where an attempt's session stands.
+//!
+//! The states are types in the protocol; here one variable has to hold whichever it is, because the
+//! function's handle and the task that finishes for it share it.
+
+use std::mem;
+
+use subrosa_protocol::{
+    session::{
+        Dropped, PeerError,
+        worker::{
+            AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, Answer, HasOptions, HasPayload, Offer,
+        },
+    },
+    wire::Opened,
+};
+
+/// The session's state.
+pub(crate) enum Stage {
+    Offer(Offer),
+    AwaitOptions(AwaitOptions),
+    HasOptions(HasOptions),
+    AwaitPayload(AwaitPayload),
+    HasPayload(HasPayload),
+    AwaitStatus(AwaitStatus),
+    AwaitAcknowledgement(AwaitAcknowledgement),
+    /// The client has the result, as its close token proves.
+    Closed([u8; 32]),
+    /// The client knows that the job has failed.
+    Acknowledged,
+    /// Over; nothing is left.
+    Over,
+}
+
+/// What a message that came as a reply was.
+pub(crate) enum Received {
+    /// Nothing: the waiting goes on.
+    Dropped,
+    /// The answer.
+    Answer(Opened),
+    /// The acknowledgement of an error.
+    Acknowledged,
+    /// An error, which ends the job.
+    Failed(PeerError),
+}
+
+impl Stage {
+    /// Takes the state out, to put another one in its place.
+    pub(crate) fn take(&mut self) -> Self {
+        mem::replace(self, Self::Over)
+    }
+
+    /// Tries a reply.
+    pub(crate) fn receive(&mut self, reply: Vec<u8>) -> Received {
+        match self.take() {
+            Self::AwaitOptions(state) => self.judge(state.receive(reply), Self::HasOptions, Self::AwaitOptions),
+            Self::AwaitPayload(state) => self.judge(state.receive(reply), Self::HasPayload, Self::AwaitPayload),
+            Self::AwaitStatus(state) => {
+                self.judge(state.receive(reply), |closure| Self::Closed(closure.token), Self::AwaitStatus)
+            }
+            Self::AwaitAcknowledgement(state) => match state.receive(reply) {
+                Ok(_) => {
+                    *self = Self::Acknowledged;
+                    Received::Acknowledged
+                }
+                Err(dropped) => {
+                    *self = Self::AwaitAcknowledgement(dropped.session);
+                    Received::Dropped
+                }
+            },
+            other => {
+                *self = other;
+                Received::Dropped
+            }
+        }
+    }
+
+    fn judge<Next, Waiting>(
+        &mut self,
+        received: Result<Answer<Next>, Dropped<Waiting>>,
+        accepted: impl FnOnce(Next) -> Self,
+        back: impl FnOnce(Waiting) -> Self,
+    ) -> Received {
+        match received {
+            Ok(Answer::Accepted { next, opened }) => {
+                *self = accepted(next);
+                Received::Answer(opened)
+            }
+            Ok(Answer::Failed(error)) => Received::Failed(error),
+            Err(dropped) => {
+                *self = back(dropped.session);
+                Received::Dropped
+            }
+        }
+    }
+}

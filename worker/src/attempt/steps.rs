@@ -1,0 +1,199 @@
+//! The steps that a function asks for: options, ready, done.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use subrosa_protocol::{
+    delivery::{Last, Look, look},
+    json::Int,
+    record::Event as RecordEvent,
+    session::worker::{NotSent, Sent, input_fits},
+    wire::{Body, Kind, Opened},
+};
+use subrosa_transport::now_ms;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Attempt, Interrupt, Outgoing, stage::{Received, Stage}};
+use crate::{Failure, process::{Written, sequence}};
+
+/// The first wait before a step is sent again; it doubles.
+const RESEND: Duration = Duration::from_secs(1);
+/// The longest such wait.
+const RESEND_MAX: Duration = Duration::from_secs(30);
+/// Before `done`, the last look may be this old.
+const LOOK_AGE: Duration = Duration::from_secs(20);
+
+/// The wall clock, for a record's times.
+pub(super) fn now() -> Option<Int> {
+    Int::try_from(now_ms()).ok()
+}
+
+impl Attempt {
+    /// Sends the worker's parameters and waits for the client's options.
+    pub(crate) async fn options(&self, parameters: impl Body) -> Result<Opened, Failure> {
+        let envelope = self.seal(|stage| match stage {
+            Stage::Offer(offer) => sealed(offer.options(parameters), Stage::AwaitOptions, Stage::Offer),
+            other => (other, Err(Failure::interrupted())),
+        })?;
+        let opened = self.exchange(Kind::Options, envelope, self.process.timing.options).await?;
+        self.state().times.options_ms = now();
+        Ok(opened)
+    }
+
+    /// Says that the worker is ready, waits for the payload, and records that it has arrived. The
+    /// function goes on only once that record is accepted.
+    pub(crate) async fn ready(&self, body: impl Body) -> Result<Opened, Failure> {
+        let envelope = self.seal(|stage| match stage {
+            Stage::HasOptions(state) => sealed(state.ready(body), Stage::AwaitPayload, Stage::HasOptions),
+            other => (other, Err(Failure::interrupted())),
+        })?;
+        let opened = self.exchange(Kind::Ready, envelope, self.process.timing.ready).await?;
+        if let Some(input) = &self.job.description().input
+            && !input_fits(input, opened.head().salt.as_ref(), opened.body())
+        {
+            return Err(Failure::bad_input("the payload is not the one that the job binds"));
+        }
+        self.record_running().await?;
+        self.state().times.payload_ms = now();
+        self.payload_arrived.send_replace(Some(Instant::now()));
+        Ok(opened)
+    }
+
+    /// Sends the result, and waits until the client has it.
+    pub(crate) async fn done(&self, result: impl Body) -> Result<(), Failure> {
+        self.state().times.done_ms = now();
+        let looked = self.state().looked;
+        if looked.elapsed() > LOOK_AGE && self.look().await == Some(Look::LetGo) {
+            return Err(Failure::interrupted());
+        }
+        let envelope = self.seal(|stage| match stage {
+            Stage::HasPayload(state) => sealed(state.done(result), Stage::AwaitStatus, Stage::HasPayload),
+            other => (other, Err(Failure::interrupted())),
+        })?;
+        self.exchange(Kind::Done, envelope, self.process.timing.done).await.map(|_| ())
+    }
+
+    /// Moves the session by sealing a step.
+    pub(super) fn seal(
+        &self,
+        step: impl FnOnce(Stage) -> (Stage, Result<Vec<u8>, Failure>),
+    ) -> Result<Bytes, Failure> {
+        if self.interrupted().is_some() {
+            return Err(Failure::interrupted());
+        }
+        let mut stage = self.stage();
+        let (next, envelope) = step(stage.take());
+        *stage = next;
+        envelope.map(Bytes::from)
+    }
+
+    /// Sends a step, again and again as the same bytes, until its answer opens.
+    pub(super) async fn exchange(&self, kind: Kind, envelope: Bytes, patience: Duration) -> Result<Opened, Failure> {
+        self.state().outstanding = Some((kind, envelope.clone()));
+        let mut inbox = self.process.connection.inbox();
+        let mut interrupt = self.interrupt.subscribe();
+        let deadline = Instant::now() + patience;
+        let mut wait = RESEND;
+        let mut resend = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                _ = async { interrupt.wait_for(Option::is_some).await.is_ok() } => {
+                    return Err(Failure::interrupted());
+                }
+                Some(answer) = inbox.next() => if answer.status.is_none() {
+                    let received = self.stage().receive(answer.payload.into());
+                    match received {
+                        Received::Dropped => {}
+                        Received::Answer(opened) => {
+                            self.state().outstanding = None;
+                            return Ok(opened);
+                        }
+                        Received::Acknowledged => {
+                            self.state().outstanding = None;
+                            return Err(Failure::interrupted());
+                        }
+                        Received::Failed(error) => {
+                            self.interrupt(Interrupt::Client(error));
+                            return Err(Failure::interrupted());
+                        }
+                    }
+                },
+                () = sleep_until(deadline) => {
+                    self.interrupt(Interrupt::ClientGone);
+                    return Err(Failure::interrupted());
+                }
+                () = sleep_until(resend) => {
+                    let reply = Some(inbox.subject().to_owned());
+                    // Closed only when the attempt is gone.
+                    let _ = self.outbox.send(Outgoing { kind, envelope: envelope.clone(), reply }).await;
+                    resend = Instant::now() + wait;
+                    wait = (wait * 2).min(RESEND_MAX);
+                }
+            }
+        }
+    }
+
+    async fn record_running(&self) -> Result<(), Failure> {
+        let prev = self.state().last.clone();
+        let event = RecordEvent::Running { instance: self.holder.instance };
+        let attempt = self.holder.attempt.get();
+        match self.process.write(self.job.id(), attempt, Some(&prev), event).await {
+            Ok(Written::Won(stored)) => {
+                self.saw(stored);
+                return Ok(());
+            }
+            Ok(Written::Lost(seen)) => self.act_on(look(&seen.last, &self.holder)),
+            Err(error) => {
+                tracing::warn!(%error, "a record was not written");
+                self.interrupt(Interrupt::Unrecorded);
+            }
+        }
+        Err(Failure::interrupted())
+    }
+
+    /// Looks at the job's last record; nothing if it cannot be read just now.
+    pub(super) async fn look(&self) -> Option<Look> {
+        let known = sequence(Some(&self.state().last.clone()));
+        match self.process.look(self.job.id(), known).await {
+            Ok(seen) => {
+                let verdict = look(&seen.last, &self.holder);
+                if let (Look::Keep, Last::Known(_), Some(stored)) = (verdict, &seen.last, seen.stored) {
+                    self.saw(stored);
+                }
+                self.act_on(verdict);
+                Some(verdict)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the job's last record could not be read");
+                None
+            }
+        }
+    }
+
+    fn saw(&self, stored: subrosa_transport::Stored) {
+        let mut state = self.state();
+        state.last = stored;
+        state.looked = Instant::now();
+    }
+
+    fn act_on(&self, verdict: Look) {
+        match verdict {
+            Look::Keep => {}
+            Look::LetGo => self.interrupt(Interrupt::Overtaken),
+            Look::Ended => self.interrupt(Interrupt::Ended),
+        }
+    }
+}
+
+/// Sorts what sealing returned: the next state and the envelope, or the state as it was and the failure.
+pub(super) fn sealed<Next, Before>(
+    result: Result<Sent<Next>, NotSent<Before>>,
+    next: impl FnOnce(Next) -> Stage,
+    back: impl FnOnce(Before) -> Stage,
+) -> (Stage, Result<Vec<u8>, Failure>) {
+    match result {
+        Ok(sent) => (next(sent.next), Ok(sent.envelope)),
+        Err(not_sent) => (back(not_sent.session), Err(Failure::seal(&not_sent.error))),
+    }
+}

@@ -1,0 +1,185 @@
+//! What a worker is told by its environment.
+
+use std::{env, path::PathBuf, time::Duration};
+
+use subrosa_protocol::{
+    id::{Attempt, NameError},
+    identity::{
+        SigningKey, Trust, TrustError,
+        file::{self, KeyFileError},
+    },
+    launch::MAX_REQUEST_BYTES,
+    subject::{Namespace, SubjectError},
+};
+use subrosa_transport::Connect;
+use thiserror::Error;
+
+/// Who this worker is, where it listens, and how long it waits.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// How to reach NATS.
+    pub nats: Connect,
+    /// The first token of every subject.
+    pub namespace: Namespace,
+    /// The worker's signing key.
+    pub identity: SigningKey,
+    /// The launchers and workers whose records count.
+    pub trust: Trust,
+    /// How many jobs run at once when resident.
+    pub slots: usize,
+    /// How long things may take.
+    pub timing: Timing,
+    /// The one job to run; none for a resident worker.
+    pub one_job: Option<OneJob>,
+}
+
+/// The job that a launcher has started this process for.
+#[derive(Clone, Debug)]
+pub struct OneJob {
+    /// The launch request.
+    pub request: String,
+    /// The attempt.
+    pub attempt: Attempt,
+}
+
+/// How long things may take.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Timing {
+    /// How long the client may take to answer `options`.
+    pub options: Duration,
+    /// How long the client may take to answer `ready`.
+    pub ready: Duration,
+    /// How long the client may take to answer `done`.
+    pub done: Duration,
+    /// How often the last record of a running job is looked at.
+    pub look: Duration,
+    /// How long the process that holds an attempt is asked before it counts as silent.
+    pub probe: Duration,
+    /// How long running jobs may take to finish after SIGTERM.
+    pub drain: Duration,
+    /// How long a record may take to be written.
+    pub record: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            options: Duration::from_secs(600),
+            ready: Duration::from_secs(600),
+            done: Duration::from_secs(60),
+            look: Duration::from_secs(10),
+            probe: Duration::from_secs(10),
+            drain: Duration::from_secs(30),
+            record: Duration::from_secs(60),
+        }
+    }
+}
+
+/// An environment that a worker cannot run in.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A variable is missing.
+    #[error("the environment variable {name} is missing: it holds {what}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// What belongs in it.
+        what: &'static str,
+    },
+    /// A variable that is not what it should be.
+    #[error("the environment variable {name} {rule}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// What it should be.
+        rule: String,
+    },
+    /// The key file cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The trust file cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+}
+
+impl Config {
+    /// A configuration with defaults for everything else.
+    pub fn new(nats: Connect, identity: SigningKey, trust: Trust) -> Self {
+        Self {
+            nats,
+            namespace: Namespace::default(),
+            identity,
+            trust,
+            slots: 16,
+            timing: Timing::default(),
+            one_job: None,
+        }
+    }
+
+    /// Reads the environment. `name` is what the NATS server shows of the connection.
+    ///
+    /// # Errors
+    ///
+    /// Variables that are missing or malformed, and files that cannot be used.
+    pub fn from_env(name: &str) -> Result<Self, ConfigError> {
+        let url = text("SUBROSA_NATS_URL")?.unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
+        let mut nats = Connect::new(url, format!("subrosa worker {name}"));
+        nats.credentials = text("SUBROSA_NATS_CREDS")?.map(PathBuf::from);
+        nats.inbox_prefix = text("SUBROSA_INBOX_PREFIX")?;
+        let key = required("SUBROSA_KEY_FILE", "the path of the worker's signing key, a JWK file")?;
+        let trust = required("SUBROSA_TRUST_FILE", "the path of the trusted keys, a JWK Set")?;
+        let mut config = Self::new(nats, file::load(&key)?, Trust::from_file(&trust)?);
+        if let Some(namespace) = text("SUBROSA_NAMESPACE")? {
+            let rule = |error: SubjectError| invalid("SUBROSA_NAMESPACE", error);
+            config.namespace = namespace.parse().map_err(rule)?;
+        }
+        if let Some(slots) = number("SUBROSA_SLOTS", 1..=4096)? {
+            config.slots = usize::try_from(slots).unwrap_or(usize::MAX);
+        }
+        if let Some(seconds) = number("SUBROSA_DRAIN_SECONDS", 0..=86_400)? {
+            config.timing.drain = Duration::from_secs(seconds);
+        }
+        config.one_job = OneJob::from_env()?;
+        Ok(config)
+    }
+}
+
+impl OneJob {
+    fn from_env() -> Result<Option<Self>, ConfigError> {
+        let Some(request) = text("SUBROSA_JOB")? else { return Ok(None) };
+        if request.len() > MAX_REQUEST_BYTES {
+            return Err(invalid("SUBROSA_JOB", "is over 64 KiB"));
+        }
+        let attempt = required("SUBROSA_ATTEMPT", "the attempt that SUBROSA_JOB is started for")?;
+        let rule = |error: NameError| invalid("SUBROSA_ATTEMPT", error);
+        Ok(Some(Self { request, attempt: attempt.parse().map_err(rule)? }))
+    }
+}
+
+fn invalid(name: &'static str, rule: impl ToString) -> ConfigError {
+    ConfigError::Invalid { name, rule: rule.to_string() }
+}
+
+fn text(name: &'static str) -> Result<Option<String>, ConfigError> {
+    match env::var(name) {
+        Ok(text) if text.is_empty() => Ok(None),
+        Ok(text) => Ok(Some(text)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(invalid(name, "is not UTF-8")),
+    }
+}
+
+fn required(name: &'static str, what: &'static str) -> Result<String, ConfigError> {
+    text(name)?.ok_or(ConfigError::Missing { name, what })
+}
+
+fn number(name: &'static str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, ConfigError> {
+    let Some(text) = text(name)? else { return Ok(None) };
+    match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(Some(number)),
+        _ => Err(invalid(name, format!("must be a number from {} to {}", range.start(), range.end()))),
+    }
+}

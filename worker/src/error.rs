@@ -1,0 +1,108 @@
+//! What can go wrong: for the process, and for one job.
+
+use std::fmt;
+
+use subrosa_protocol::{
+    refusal::StepCode,
+    wire::{BodyError, ErrorMember, SealError},
+};
+use subrosa_transport::{ConnectError, HistoryError, QueueError, RequestError};
+use thiserror::Error;
+
+use crate::ConfigError;
+
+/// Why a worker's process ends.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The name is none.
+    #[error(transparent)]
+    Name(#[from] subrosa_protocol::id::NameError),
+    /// The environment is not as it should be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// NATS cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The queue cannot be used.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// A subject cannot be used.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// A job's history cannot be reached.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The process cannot wait for signals or start its threads.
+    #[error("the process cannot be set up: {0}")]
+    Process(std::io::Error),
+    /// The one job was not closed with its result.
+    #[error("the job was not closed: {reason}")]
+    NotClosed {
+        /// What became of it.
+        reason: String,
+    },
+}
+
+/// Why a worker's function gives up on its job. The message goes to the client, sealed, and nowhere else.
+///
+/// Any error turns into a failure with `?`.
+pub struct Failure(ErrorMember);
+
+impl Failure {
+    /// The client's options or payload cannot be used.
+    pub fn bad_input(message: impl fmt::Display) -> Self {
+        Self(ErrorMember::new(StepCode::BadInput, message.to_string()))
+    }
+
+    /// The function failed.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Self(ErrorMember::new(StepCode::HandlerFailed, message.to_string()))
+    }
+
+    /// The job is no longer this worker's to run. The message is never sent.
+    pub(crate) fn interrupted() -> Self {
+        Self(ErrorMember::new(StepCode::Internal, "the job was interrupted"))
+    }
+
+    pub(crate) fn body(error: &BodyError) -> Self {
+        Self::bad_input(error)
+    }
+
+    pub(crate) fn seal(error: &SealError) -> Self {
+        let code = match error {
+            SealError::TooLarge { .. } => StepCode::TooLarge,
+            SealError::Body(_) => StepCode::HandlerFailed,
+            _ => StepCode::Internal,
+        };
+        Self(ErrorMember::new(code, error.to_string()))
+    }
+
+    pub(crate) fn into_member(self) -> ErrorMember {
+        self.0
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(error)
+    }
+}
+
+/// Prints the code only: the message is for the client.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({})", self.0.code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_prints_its_code_only() {
+        let failure = Failure::bad_input("value 123 is too large");
+        assert_eq!(format!("{failure:?}"), "Failure(bad_input)");
+    }
+}

@@ -1,0 +1,80 @@
+//! The attempts that this process holds.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use subrosa_protocol::id::{Attempt, JobId};
+use subrosa_transport::Acker;
+use tokio::sync::watch;
+
+/// What reaches a held attempt from outside.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line {
+    /// The newest delivery of its message; none in single-job mode.
+    pub(crate) acker: Option<Acker>,
+    /// A record that ended the job was shown.
+    pub(crate) ended: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    attempt: Attempt,
+    line: watch::Sender<Line>,
+}
+
+/// All held attempts, at most one a job. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held(Arc<Mutex<HashMap<JobId, Entry>>>);
+
+/// One held attempt; let go of when dropped.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    held: Held,
+    job: JobId,
+    pub(crate) line: watch::Receiver<Line>,
+}
+
+impl Held {
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds an attempt, from before its `taken` is published.
+    pub(crate) fn hold(&self, job: JobId, attempt: Attempt, acker: Option<Acker>) -> Hold {
+        let (sender, line) = watch::channel(Line { acker, ended: false });
+        self.lock().insert(job, Entry { attempt, line: sender });
+        Hold { held: self.clone(), job, line }
+    }
+
+    /// Whether this attempt at the job is held.
+    pub(crate) fn holds(&self, job: &JobId, attempt: Attempt) -> bool {
+        self.lock().get(job).is_some_and(|entry| entry.attempt == attempt)
+    }
+
+    /// Whether any attempt at the job is held.
+    pub(crate) fn holds_any(&self, job: &JobId) -> bool {
+        self.lock().contains_key(job)
+    }
+
+    /// Hands a new delivery to whoever holds the job; false if nobody does.
+    pub(crate) fn redeliver(&self, job: &JobId, acker: &Acker) -> bool {
+        let held = self.lock();
+        let entry = held.get(job);
+        entry.inspect(|entry| entry.line.send_modify(|line| line.acker = Some(acker.clone()))).is_some()
+    }
+
+    /// Tells whoever holds the job that it has ended.
+    pub(crate) fn end(&self, job: &JobId) {
+        if let Some(entry) = self.lock().get(job) {
+            entry.line.send_modify(|line| line.ended = true);
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.held.lock().remove(&self.job);
+    }
+}

@@ -1,0 +1,112 @@
+//! What one worker process is made of.
+
+use std::sync::Arc;
+
+use rand::{SeedableRng as _, rngs::StdRng};
+use subrosa_protocol::{
+    delivery::Last,
+    id::{Instance, JobId, WorkerName},
+    identity::{SigningKey, Trust},
+    job::Job,
+    record::{Event, Record},
+    subject::{ENDED, Namespace},
+};
+use subrosa_transport::{Commit, Connection, History, HistoryError, Stored, now_ms};
+use tokio::{runtime::Handle, time::Instant};
+
+use crate::{Timing, held::Held};
+
+/// The process: its name, its key, its connection, and the attempts that it holds.
+pub(crate) struct Process {
+    pub(crate) name: WorkerName,
+    pub(crate) instance: Instance,
+    pub(crate) identity: SigningKey,
+    pub(crate) trust: Trust,
+    pub(crate) namespace: Namespace,
+    pub(crate) timing: Timing,
+    pub(crate) connection: Connection,
+    pub(crate) history: History,
+    pub(crate) held: Held,
+    /// Where the worker's functions run: not where the connection is served, so that a busy function
+    /// does not keep the process from answering.
+    pub(crate) functions: Handle,
+}
+
+/// The last record of a job, as it lies in the stream and as it is judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) stored: Option<Stored>,
+    pub(crate) last: Last,
+}
+
+/// What became of a record of ours.
+pub(crate) enum Written {
+    /// It counts.
+    Won(Stored),
+    /// Another one came first; this is the last one now.
+    Lost(Seen),
+}
+
+impl Process {
+    /// Until when a record may take to be written or read.
+    pub(crate) fn record_deadline(&self) -> Instant {
+        Instant::now() + self.timing.record
+    }
+
+    /// Judges a job's last message.
+    pub(crate) fn judge(&self, job: &JobId, stored: Option<Stored>) -> Seen {
+        let bytes = stored.as_ref().map(|stored| &*stored.bytes);
+        let last = Last::read(bytes, job, &self.name, &self.trust);
+        Seen { stored, last }
+    }
+
+    /// Reads the last record of a job that must have one.
+    pub(crate) async fn look(&self, job: &JobId, known_sequence: u64) -> Result<Seen, HistoryError> {
+        let stored = self.history.last_settled(&self.name, job, known_sequence).await?;
+        Ok(self.judge(job, stored))
+    }
+
+    /// Signs a record that follows `prev`, and appends it.
+    pub(crate) async fn write(
+        &self,
+        job: &JobId,
+        attempt: u16,
+        prev: Option<&Stored>,
+        event: Event,
+    ) -> Result<Written, HistoryError> {
+        let record =
+            Record { job: *job, at_ms: now_ms(), attempt, prev: prev.map(Stored::hash), event };
+        let bytes = record.sign(&self.identity);
+        let deadline = self.record_deadline();
+        Ok(match self.history.append(&self.name, job, prev, bytes, deadline).await? {
+            Commit::Won(stored) => Written::Won(stored),
+            Commit::Lost(stored) => Written::Lost(self.judge(job, stored)),
+        })
+    }
+
+    /// Tells the client how its job ended. It may get lost; the client asks, if it has to know.
+    pub(crate) async fn tell_ended(&self, job: &Job, record: &Stored) {
+        let subject = job.description().reply.subject(job.id(), ENDED);
+        if let Err(error) = self.connection.publish(&subject, None, record.bytes.clone()).await {
+            tracing::debug!(%error, "the client was not told of its job's end");
+        }
+    }
+
+    /// A generator for one job's keys.
+    pub(crate) fn rng(&self) -> StdRng {
+        StdRng::from_rng(&mut rand::rng())
+    }
+}
+
+/// Short names for logs: nothing in a log says more of a job than its id.
+pub(crate) fn short(job: &JobId) -> String {
+    job.to_string().chars().take(8).collect()
+}
+
+/// The process, shared by its tasks.
+pub(crate) type Shared = Arc<Process>;
+
+/// The record that a hash names is known by its sequence.
+pub(crate) fn sequence(stored: Option<&Stored>) -> u64 {
+    stored.map_or(0, |stored| stored.sequence)
+}

@@ -1,0 +1,43 @@
+//! The single-job way: a launcher has started this process for one attempt at one job.
+
+use subrosa_protocol::delivery::{Start, start};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Error, Function, OneJob,
+    attempt::{self, Outcome},
+    delivery::{Checked, Taken, claim},
+    process::Shared,
+};
+
+/// Runs the job; succeeds only if it was closed with its result.
+pub(crate) async fn serve(
+    process: &Shared,
+    function: &Function,
+    one: &OneJob,
+    draining: &CancellationToken,
+) -> Result<(), Error> {
+    let not_closed = |reason: &str| Error::NotClosed { reason: reason.to_owned() };
+    let (request, signers) = Checked::new(process, one.request.as_bytes(), None)
+        .accepted()
+        .map_err(|code| not_closed(&format!("the worker refuses it: {code}")))?;
+    let job = request.job();
+    let mut seen = process.look(job.id(), 0).await?;
+    let (holder, record, hold) = loop {
+        if start(&seen.last, one.attempt) == Start::Exit {
+            return Err(not_closed("its attempt is not the next one, or the job is over"));
+        }
+        match claim(process, job.id(), &seen, one.attempt, None).await? {
+            Taken::Won { holder, record, hold } => break (holder, record, hold),
+            Taken::Lost(last) => seen = last,
+        }
+    };
+    let work = (job.clone(), signers);
+    match attempt::run(process, function, work, (holder, record), hold, draining.clone()).await {
+        Outcome::Closed => Ok(()),
+        Outcome::Failed => Err(not_closed("it has failed")),
+        Outcome::Ended => Err(not_closed("it had ended")),
+        Outcome::Overtaken => Err(not_closed("another worker has taken over")),
+        Outcome::LetGo => Err(not_closed("the attempt was given up")),
+    }
+}
