@@ -1,0 +1,191 @@
+//! The client: one connection, one subscription, any number of jobs.
+
+use std::{
+    future::{Future, IntoFuture},
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use rand::{RngExt as _, distr::Alphanumeric};
+use subrosa_protocol::{
+    identity::{SigningKey, Trust},
+    subject::{Namespace, ReplyPrefix},
+};
+use subrosa_transport::Connection;
+
+use crate::{ClientError, JobBuilder, dispatch::Dispatch, launcher::Launchers};
+
+/// How long things may take.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Timing {
+    /// How long a launcher may take to admit a job.
+    pub admission: Duration,
+    /// When a waiting job's state is first asked for; the time doubles up to 5 minutes.
+    pub status: Duration,
+    /// After the reply to `done`, how long the job's record of its end may take before the launcher is
+    /// asked to write it.
+    pub settle: Duration,
+    /// How long [`Client::close`] waits for jobs whose end is not recorded yet.
+    pub close: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            admission: Duration::from_secs(30),
+            status: Duration::from_secs(30),
+            settle: Duration::from_secs(10),
+            close: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A connection to be made; awaiting it connects.
+#[derive(Debug)]
+#[must_use = "awaiting it connects"]
+pub struct Connect {
+    nats: subrosa_transport::Connect,
+    options: Option<async_nats::ConnectOptions>,
+    namespace: Namespace,
+    reply_token: Option<String>,
+    identity: Option<SigningKey>,
+    trust: Trust,
+    timing: Timing,
+}
+
+impl Connect {
+    /// Jobs are this identity's: it signs them, and workers see it as the caller. Without one, jobs are
+    /// anonymous.
+    pub fn identity(mut self, identity: SigningKey) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Which workers are trusted. Without it, none is.
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// A NATS credentials file.
+    pub fn credentials(mut self, path: impl Into<PathBuf>) -> Self {
+        self.nats.credentials = Some(path.into());
+        self
+    }
+
+    /// The prefix of reply subjects that this user may listen to. `_INBOX` by default.
+    pub fn inbox_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.nats.inbox_prefix = Some(prefix.into());
+        self
+    }
+
+    /// The token of `subrosa.v1.client.<token>` that this user may listen to: 16 to 64 characters out of
+    /// A-Z, a-z and 0-9. A random one by default.
+    pub fn reply_token(mut self, token: impl Into<String>) -> Self {
+        self.reply_token = Some(token.into());
+        self
+    }
+
+    /// The first token of every subject. `subrosa` by default.
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespace = namespace;
+        self
+    }
+
+    /// More of async-nats's options: TLS above all.
+    pub fn nats_options(mut self, options: async_nats::ConnectOptions) -> Self {
+        self.options = Some(options);
+        self
+    }
+
+    /// How long to try to connect. 30 s by default.
+    pub fn connect_timeout(mut self, deadline: Duration) -> Self {
+        self.nats.deadline = Some(deadline);
+        self
+    }
+
+    /// How long other things may take.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    async fn connect(self) -> Result<Client, ClientError> {
+        let token = self.reply_token.unwrap_or_else(|| {
+            rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect()
+        });
+        let reply = self.namespace.reply(&token)?;
+        let connection = self.nats.connect_with(self.options.unwrap_or_default()).await?;
+        let dispatch = Dispatch::start(connection.subscribe(&reply.any()).await?);
+        let launchers = Launchers::new(connection.clone(), self.namespace.clone());
+        Ok(Client(Arc::new(Shared {
+            connection,
+            launchers,
+            dispatch,
+            reply,
+            identity: self.identity,
+            trust: self.trust,
+            timing: self.timing,
+        })))
+    }
+}
+
+impl IntoFuture for Connect {
+    type Output = Result<Client, ClientError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.connect())
+    }
+}
+
+/// Hands jobs to workers. Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Client(pub(crate) Arc<Shared>);
+
+/// What the jobs of one client share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) connection: Connection,
+    pub(crate) launchers: Launchers,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) reply: ReplyPrefix,
+    pub(crate) identity: Option<SigningKey>,
+    pub(crate) trust: Trust,
+    pub(crate) timing: Timing,
+}
+
+impl Client {
+    /// Connects to the NATS server at `url`, or to one of several with commas between them.
+    ///
+    /// # Errors
+    ///
+    /// Awaiting it: see [`ClientError`].
+    pub fn connect(url: impl Into<String>) -> Connect {
+        Connect {
+            nats: subrosa_transport::Connect::new(url, "subrosa client"),
+            options: None,
+            namespace: Namespace::default(),
+            reply_token: None,
+            identity: None,
+            trust: Trust::default(),
+            timing: Timing::default(),
+        }
+    }
+
+    /// A job for this worker, to be described and launched.
+    pub fn job(&self, worker: impl Into<String>) -> JobBuilder<'_> {
+        JobBuilder::new(self, worker.into())
+    }
+
+    /// Waits until the end of every finished job is recorded, for 30 s by default. To be called before the
+    /// process ends; jobs that still run are not waited for longer than that.
+    pub async fn close(self) {
+        let _ = tokio::time::timeout(self.0.timing.close, self.0.dispatch.all_over()).await;
+        // Nothing is left to send when the connection is closed already.
+        let _ = self.0.connection.flush().await;
+    }
+}

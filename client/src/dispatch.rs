@@ -1,0 +1,102 @@
+//! One subscription for all jobs: each message goes to its job's task.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use subrosa_protocol::id::JobId;
+use subrosa_transport::Subscription;
+use tokio::sync::{mpsc, watch};
+
+/// Messages of one job that wait to be looked at; more are dropped. Steps come again.
+const WAITING: usize = 256;
+
+/// A message for a job.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    /// The last token of its subject.
+    pub(crate) kind: String,
+    pub(crate) payload: Bytes,
+    pub(crate) reply: Option<String>,
+}
+
+#[derive(Debug)]
+struct Table {
+    jobs: Mutex<HashMap<JobId, mpsc::Sender<Inbound>>>,
+    count: watch::Sender<usize>,
+}
+
+/// The jobs that are listened for. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispatch(Arc<Table>);
+
+/// A job's place; given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Mail {
+    dispatch: Dispatch,
+    job: JobId,
+    messages: mpsc::Receiver<Inbound>,
+}
+
+impl Dispatch {
+    /// Dispatches until the connection is closed or the last clone is gone.
+    pub(crate) fn start(mut messages: Subscription) -> Self {
+        let dispatch = Self(Arc::new(Table { jobs: Mutex::default(), count: watch::Sender::new(0) }));
+        let table = Arc::downgrade(&dispatch.0);
+        tokio::spawn(async move {
+            while let Some(message) = messages.next().await {
+                let Some(table) = table.upgrade() else { return };
+                let mut tokens = message.subject.rsplitn(3, '.');
+                let (Some(kind), Some(job)) = (tokens.next(), tokens.next()) else { continue };
+                let Ok(job) = job.parse::<JobId>() else { continue };
+                let sender = Self(table).lock().get(&job).cloned();
+                if let Some(sender) = sender {
+                    let (kind, reply) = (kind.to_owned(), message.reply);
+                    // Full, or just over.
+                    let _ = sender.try_send(Inbound { kind, payload: message.payload, reply });
+                }
+            }
+        });
+        dispatch
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, mpsc::Sender<Inbound>>> {
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Listens for a job.
+    pub(crate) fn listen(&self, job: JobId) -> Mail {
+        let (sender, messages) = mpsc::channel(WAITING);
+        let mut jobs = self.lock();
+        jobs.insert(job, sender);
+        self.0.count.send_replace(jobs.len());
+        Mail { dispatch: self.clone(), job, messages }
+    }
+
+    /// Waits until no job is listened for.
+    pub(crate) async fn all_over(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.0.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Mail {
+    /// The next message of the job.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(crate) async fn next(&mut self) -> Option<Inbound> {
+        self.messages.recv().await
+    }
+}
+
+impl Drop for Mail {
+    fn drop(&mut self) {
+        let mut jobs = self.dispatch.lock();
+        jobs.remove(&self.job);
+        self.dispatch.0.count.send_replace(jobs.len());
+    }
+}

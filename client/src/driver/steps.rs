@@ -1,0 +1,219 @@
+//! The worker's steps, one by one: what is taken, what answers it.
+
+use std::{mem, sync::Arc};
+
+use subrosa_protocol::{
+    session::client::{Closed, Done, Failure, Options, OptionsError, Ready, Refused, Repeated, Reply},
+    subject::may_answer,
+    wire::{self, ErrorMember, Json, Kind, SealError},
+};
+use subrosa_transport::now_ms;
+
+use super::{Driver, Over, Session};
+use crate::{
+    Event, HandlerError, JobError, Parameters, State, UntrustedWorker, dispatch::Inbound, handler::Answer,
+};
+
+/// What a step leads to: going on, or the job's end.
+type Step = Result<Option<Over>, JobError>;
+
+impl Driver {
+    /// Takes a message, if it is one that can come now.
+    pub(super) async fn receive(&mut self, message: Inbound) -> Step {
+        if message.kind == token(Kind::Event) {
+            if let Some(event) = self.session.event(&message.payload) {
+                self.reporter.report(event.into());
+            }
+            return Ok(None);
+        }
+        // A step wants an answer; one that asks for it elsewhere than in an inbox is dropped.
+        let Some(reply) = message.reply.filter(|reply| may_answer(reply)) else { return Ok(None) };
+        match self.session.repeated(&message.payload, &reply) {
+            Repeated::Answered(envelope) => {
+                let envelope = envelope.to_vec();
+                self.publish(envelope, &[reply]).await;
+                return Ok(None);
+            }
+            Repeated::Pending => return Ok(None),
+            Repeated::No => {}
+        }
+        let envelope = message.payload.into();
+        if message.kind == token(Kind::Options) {
+            self.options(envelope, &reply);
+            return Ok(None);
+        }
+        let (ready, done) = (message.kind == token(Kind::Ready), message.kind == token(Kind::Done));
+        match mem::replace(&mut self.session, Session::None) {
+            Session::Ready(state) if ready || done => match state.receive(envelope, &reply) {
+                Ok(Ready::Ready { session, opened }) => {
+                    self.timings.ready = self.since_launch();
+                    self.reporter.report(Event::State(State::Prepared));
+                    let handler = self.handlers.payload.start(Parameters::new(Arc::new(opened)));
+                    self.session = Session::Payload(session, handler);
+                }
+                Ok(Ready::Failed(failure)) => return self.worker_failed(failure).await,
+                Err(dropped) => self.session = Session::Ready(dropped.session),
+            },
+            Session::Done(state) if done => match state.receive(envelope, &reply) {
+                Ok(Done::Result { session, opened }) => {
+                    self.timings.done = self.since_launch();
+                    let opened = Arc::new(opened);
+                    let handler = self.handlers.status.start(Parameters::new(opened.clone()));
+                    self.session = Session::Status(session, handler, opened);
+                }
+                Ok(Done::Failed(failure)) => return self.worker_failed(failure).await,
+                Err(dropped) => self.session = Session::Done(dropped.session),
+            },
+            other => self.session = other,
+        }
+        Ok(None)
+    }
+
+    /// Takes an `options` of a further attempt; the older session is dropped, and its handler stopped.
+    fn options(&mut self, envelope: Vec<u8>, reply: &str) {
+        let trust = &self.client.trust;
+        let now = u64::try_from(self.launched_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match self.launched.open_options(envelope, reply, trust, &mut self.rng, now) {
+            Ok(Options { session, attempt, worker, parameters, .. }) => {
+                let max = self.launched.job().description().max_attempts;
+                self.timings.taken = self.since_launch();
+                self.worker = Some((worker, attempt.get()));
+                self.reporter.report(Event::Attempt { number: attempt.get(), max, worker });
+                self.reporter.report(Event::State(State::Taken));
+                let handler = self.handlers.options.start(Parameters::new(Arc::new(parameters)));
+                self.session = Session::Options(session, handler);
+            }
+            Err(OptionsError::Untrusted { worker, reason, .. }) => {
+                self.distrust(UntrustedWorker { worker, reason });
+            }
+            Err(error) => tracing::debug!(%error, "an options was dropped"),
+        }
+    }
+
+    /// Seals and sends what a handler has made.
+    pub(super) async fn answer(&mut self, answer: Result<Answer, ErrorMember>) -> Step {
+        match mem::replace(&mut self.session, Session::None) {
+            Session::Options(state, _) => {
+                let (state, error) = match answer {
+                    Ok(options) => match state.answer(options) {
+                        Ok(Reply { next, envelope, to }) => {
+                            self.publish(envelope, &to).await;
+                            self.session = Session::Ready(next);
+                            return Ok(None);
+                        }
+                        Err(not_sent) => (not_sent.session, HandlerError::sealing(&not_sent.error)),
+                    },
+                    Err(error) => (state, error),
+                };
+                self.handler_failed("options", state.refuse(error.clone()), error).await
+            }
+            Session::Payload(state, _) => {
+                let (state, error) = match answer {
+                    Ok(payload) => match state.answer(payload, None) {
+                        Ok(Reply { next, envelope, to }) => {
+                            self.publish(envelope, &to).await;
+                            self.timings.payload = self.since_launch();
+                            self.reporter.report(Event::State(State::Running));
+                            self.session = Session::Done(next);
+                            return Ok(None);
+                        }
+                        Err(not_sent) => (not_sent.session, HandlerError::sealing(&not_sent.error)),
+                    },
+                    Err(error) => (state, error),
+                };
+                self.handler_failed("payload", state.refuse(error.clone()), error).await
+            }
+            Session::Status(state, _, opened) => {
+                let (state, error) = match answer {
+                    Ok(status) => match state.close(*self.tokens.close.expose(), status, now_ms()) {
+                        Ok(Reply { next, envelope, to }) => {
+                            self.publish(envelope, &to).await;
+                            self.reporter.report(Event::State(State::Done));
+                            return Ok(Some(Over::Result(next, opened)));
+                        }
+                        Err(not_sent) => (not_sent.session, HandlerError::sealing(&not_sent.error)),
+                    },
+                    Err(error) => (state, error),
+                };
+                self.handler_failed("status", state.refuse(error.clone()), error).await
+            }
+            other => {
+                self.session = other;
+                Ok(None)
+            }
+        }
+    }
+
+    /// A handler failed: its worker is told, and nothing else happens.
+    async fn handler_failed(
+        &self,
+        step: &'static str,
+        refused: Result<Reply<Refused>, SealError>,
+        error: ErrorMember,
+    ) -> Step {
+        let ErrorMember { code, message } = error;
+        let failed = JobError::Handler { step, code, message };
+        let closed = match refused {
+            Ok(Reply { next, envelope, to }) => {
+                self.publish(envelope, &to).await;
+                Some(next.close(now_ms()))
+            }
+            Err(_) => None,
+        };
+        Ok(Some(Over::Failed(failed, closed)))
+    }
+
+    /// The worker's function failed: that is acknowledged.
+    async fn worker_failed(&self, Failure { session, error }: Failure) -> Step {
+        let closed: Option<Closed> = match session.acknowledge(Json(()), now_ms()) {
+            Ok(Reply { next, envelope, to }) => {
+                self.publish(envelope, &to).await;
+                Some(next)
+            }
+            Err(_) => None,
+        };
+        let ErrorMember { code, message } = error;
+        Ok(Some(Over::Failed(JobError::Worker { code, message }, closed)))
+    }
+
+    async fn publish(&self, envelope: Vec<u8>, to: &[String]) {
+        let envelope = bytes::Bytes::from(envelope);
+        for reply in to {
+            if let Err(error) = self.client.connection.publish(reply, None, envelope.clone()).await {
+                tracing::debug!(%error, "an answer was not sent");
+            }
+        }
+    }
+}
+
+fn token(kind: Kind) -> &'static str {
+    kind.token().unwrap_or_default()
+}
+
+impl Session {
+    /// Recognises the latest step when it comes again.
+    fn repeated(&mut self, envelope: &[u8], reply: &str) -> Repeated<'_> {
+        match self {
+            Self::None => Repeated::No,
+            Self::Options(state, _) => state.repeated(envelope, reply),
+            Self::Ready(state) => state.repeated(envelope, reply),
+            Self::Payload(state, _) => state.repeated(envelope, reply),
+            Self::Done(state) => state.repeated(envelope, reply),
+            Self::Status(state, ..) => state.repeated(envelope, reply),
+        }
+    }
+
+    /// Opens an event, if a session is live.
+    fn event(&mut self, envelope: &[u8]) -> Option<wire::Event> {
+        let envelope = envelope.to_vec();
+        let opened = match self {
+            Self::None => return None,
+            Self::Options(state, _) => state.event(envelope),
+            Self::Ready(state) => state.event(envelope),
+            Self::Payload(state, _) => state.event(envelope),
+            Self::Done(state) => state.event(envelope),
+            Self::Status(state, ..) => state.event(envelope),
+        };
+        opened.ok()
+    }
+}

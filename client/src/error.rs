@@ -1,0 +1,192 @@
+//! What can go wrong: connecting, launching, and the job itself.
+
+use std::fmt;
+
+use subrosa_protocol::{
+    identity::{Thumbprint, Untrusted},
+    job,
+    refusal::{Code, StepCode},
+    subject::SubjectError,
+    wire::{BodyError, ErrorMember, SealError},
+};
+use subrosa_transport::{ConnectError, RequestError};
+use thiserror::Error;
+
+/// A client that could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// NATS cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The client cannot listen for its jobs.
+    #[error(transparent)]
+    Subscribe(#[from] RequestError),
+    /// The reply token is none.
+    #[error(transparent)]
+    ReplyToken(#[from] SubjectError),
+}
+
+/// A job that was not launched.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// The worker's name is none.
+    #[error(transparent)]
+    Worker(#[from] subrosa_protocol::id::NameError),
+    /// The job breaks a rule.
+    #[error(transparent)]
+    Job(#[from] job::JobError),
+    /// A launcher refuses it.
+    #[error("the launcher refuses the job: {message} ({code})")]
+    Refused {
+        /// Why, as a code.
+        code: Code,
+        /// Why, in words; from the launcher.
+        message: String,
+    },
+    /// No launcher answered.
+    #[error("no launcher answered in time: {0}")]
+    NoLauncher(RequestError),
+    /// The launcher's answer cannot be understood.
+    #[error("the launcher's answer cannot be understood")]
+    Malformed,
+}
+
+/// A worker that answered a job and was not trusted. It was told nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UntrustedWorker {
+    /// Its key.
+    pub worker: Thumbprint,
+    /// Why it is not trusted.
+    pub reason: Untrusted,
+}
+
+/// A job that has no result.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The worker's function failed. Its message was sealed for this client.
+    #[error("the worker failed: {message} ({code})")]
+    Worker {
+        /// Why, as a code.
+        code: StepCode,
+        /// Why, in the worker's words.
+        message: String,
+    },
+    /// A handler of this client failed or panicked; the worker was told so, sealed.
+    #[error("the handler for the {step} failed: {message} ({code})")]
+    Handler {
+        /// Which handler: `options`, `payload` or `status`.
+        step: &'static str,
+        /// Why, as a code.
+        code: StepCode,
+        /// Why, in the handler's words.
+        message: String,
+    },
+    /// No trusted worker took the job in time.
+    #[error("no trusted worker took the job in time{}", listed(.untrusted))]
+    NoWorker {
+        /// Who answered, and was not trusted.
+        untrusted: Vec<UntrustedWorker>,
+    },
+    /// The job has ended without a result, as a launcher says.
+    #[error("the job has ended: {state}{}", explained(.code, .reason))]
+    Ended {
+        /// `failed`, `cancelled`, `expired` or `closed`.
+        state: String,
+        /// Why, as a code.
+        code: Option<String>,
+        /// Why, in public words.
+        reason: Option<String>,
+    },
+    /// The job did not end within all the time that it has.
+    #[error("the job did not end in time")]
+    Timeout,
+    /// The result is not of the type asked for.
+    #[error("the result is not what was expected: it {0}")]
+    Result(#[from] BodyError),
+    /// The client was closed.
+    #[error("the client was closed")]
+    Closed,
+}
+
+fn listed(untrusted: &[UntrustedWorker]) -> String {
+    let mut text = String::new();
+    for UntrustedWorker { worker, reason } in untrusted {
+        text.push_str(&format!("; {worker} answered and is not trusted: {reason}"));
+    }
+    text
+}
+
+fn explained(code: &Option<String>, reason: &Option<String>) -> String {
+    match (reason, code) {
+        (Some(reason), Some(code)) => format!(", {reason} ({code})"),
+        (None, Some(code)) => format!(" ({code})"),
+        (Some(reason), None) => format!(", {reason}"),
+        (None, None) => String::new(),
+    }
+}
+
+/// Why a handler cannot answer. The message goes to the worker, sealed, and to the job's result.
+///
+/// Any error turns into one with `?`.
+pub struct HandlerError(ErrorMember);
+
+impl HandlerError {
+    /// The handler failed.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Self(ErrorMember::new(StepCode::HandlerFailed, message.to_string()))
+    }
+
+    /// What the worker sent cannot be used.
+    pub fn bad_input(message: impl fmt::Display) -> Self {
+        Self(ErrorMember::new(StepCode::BadInput, message.to_string()))
+    }
+
+    pub(crate) fn sealing(error: &SealError) -> ErrorMember {
+        let code = match error {
+            SealError::TooLarge { .. } => StepCode::TooLarge,
+            SealError::Body(_) => StepCode::HandlerFailed,
+            _ => StepCode::Internal,
+        };
+        ErrorMember::new(code, error.to_string())
+    }
+
+    pub(crate) fn into_member(self) -> ErrorMember {
+        self.0
+    }
+}
+
+impl<E: std::error::Error> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self::new(error)
+    }
+}
+
+/// Prints the code only: the message is for the two peers.
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HandlerError({})", self.0.code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handlers_error_prints_its_code_only() {
+        assert_eq!(format!("{:?}", HandlerError::new("value 77")), "HandlerError(handler_failed)");
+    }
+
+    #[test]
+    fn an_end_is_explained_as_far_as_it_is_known() {
+        let ended = |code: Option<&str>, reason: Option<&str>| {
+            let own = |text: &str| text.to_owned();
+            JobError::Ended { state: own("failed"), code: code.map(own), reason: reason.map(own) }.to_string()
+        };
+        assert_eq!(ended(None, None), "the job has ended: failed");
+        assert_eq!(ended(Some("client_gone"), Some("late")), "the job has ended: failed, late (client_gone)");
+    }
+}

@@ -1,0 +1,138 @@
+//! Handlers: what answers the worker's steps. They may be asked again, by a further attempt.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+use serde::{Serialize, de::DeserializeOwned};
+use subrosa_protocol::wire::{Body, BodyError, Content, ErrorMember, Json, Opened, Raw};
+use tokio::task::JoinHandle;
+
+use crate::HandlerError;
+
+/// What the worker sent with a step, opened: its public parameters, or the result.
+#[derive(Clone, Debug)]
+pub struct Parameters(Arc<Opened>);
+
+impl Parameters {
+    pub(crate) fn new(opened: Arc<Opened>) -> Self {
+        Self(opened)
+    }
+
+    /// As a value.
+    ///
+    /// # Errors
+    ///
+    /// When it is of another type.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, BodyError> {
+        self.0.json()
+    }
+
+    /// As the bytes that were sent.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.body()
+    }
+}
+
+type Writer = Box<dyn FnOnce(&mut Vec<u8>) -> Result<(), BodyError> + Send>;
+
+/// An answer that is written straight into the buffer that is sealed.
+pub(crate) struct Answer {
+    content: Option<Content>,
+    write: Writer,
+}
+
+impl Answer {
+    fn new(body: impl Body + Send + 'static) -> Self {
+        Self { content: body.content(), write: Box::new(|out| body.write(out)) }
+    }
+
+    pub(crate) fn json(value: impl Serialize + Send + 'static) -> Self {
+        Self::new(Json(value))
+    }
+
+    pub(crate) fn bytes(bytes: impl AsRef<[u8]> + Send + 'static) -> Self {
+        Self::new(Raw(bytes))
+    }
+}
+
+impl Body for Answer {
+    fn content(&self) -> Option<Content> {
+        self.content
+    }
+
+    fn write(self, out: &mut Vec<u8>) -> Result<(), BodyError> {
+        (self.write)(out)
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, HandlerError>> + Send>>;
+
+/// A handler of any kind.
+#[derive(Clone)]
+pub(crate) struct Handler(Arc<dyn Fn(Parameters) -> Answering + Send + Sync>);
+
+impl Handler {
+    pub(crate) fn new<F, Fut, A>(handler: F, answer: fn(A) -> Answer) -> Self
+    where
+        F: Fn(Parameters) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<A, HandlerError>> + Send + 'static,
+        A: Send + 'static,
+    {
+        Self(Arc::new(move |parameters| {
+            let answering = handler(parameters);
+            Box::pin(async move { answering.await.map(answer) })
+        }))
+    }
+
+    /// The same value each time.
+    pub(crate) fn value(value: impl Serialize + Send + Sync + 'static) -> Self {
+        let value = Arc::new(value);
+        Self(Arc::new(move |_| {
+            let value = value.clone();
+            Box::pin(async move { Ok(Answer::json(value)) })
+        }))
+    }
+
+    /// The same bytes each time.
+    pub(crate) fn raw(bytes: bytes::Bytes) -> Self {
+        Self(Arc::new(move |_| {
+            let bytes = bytes.clone();
+            Box::pin(async move { Ok(Answer::bytes(bytes)) })
+        }))
+    }
+
+    /// Runs the handler on a task of its own: neither a panic nor a slow handler reaches the job.
+    pub(crate) fn start(&self, parameters: Parameters) -> Running {
+        let handler = self.0.clone();
+        Running(tokio::spawn(async move { handler(parameters).await }))
+    }
+}
+
+/// A handler at work; stopped when dropped.
+#[derive(Debug)]
+pub(crate) struct Running(JoinHandle<Result<Answer, HandlerError>>);
+
+impl Running {
+    /// Waits for the answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(crate) async fn answer(&mut self) -> Result<Answer, ErrorMember> {
+        match (&mut self.0).await {
+            Ok(answer) => answer.map_err(HandlerError::into_member),
+            Err(_) => Err(HandlerError::new("the handler panicked").into_member()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

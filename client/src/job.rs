@@ -1,0 +1,294 @@
+//! Describing a job, launching it, and waiting for what comes of it.
+
+use std::{fmt, future::Future, time::Duration};
+
+use rand::{SeedableRng as _, rngs::StdRng};
+use serde::{Serialize, de::DeserializeOwned};
+use subrosa_protocol::{
+    hpke::RecipientKey,
+    id::{JobId, Sha256Hash},
+    identity::{SigningKey, Thumbprint},
+    job::{Description, Job as JobDocument, MAX_SPAN_MS},
+    launch::LaunchRequest,
+    secret::Secret,
+    session::client::Launched,
+    wire::Opened,
+};
+use subrosa_transport::now_ms;
+use tokio::{sync::oneshot, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Client, EventStream, HandlerError, JobError, LaunchError, Parameters, Timings,
+    driver::{self, Handlers, Tokens},
+    event,
+    handler::{Answer, Handler},
+};
+
+/// Bytes, sent as they are instead of as JSON.
+#[derive(Clone, Debug)]
+pub struct Bytes(pub Vec<u8>);
+
+/// A job that is being described.
+#[must_use = "a job is launched by `launch`"]
+pub struct JobBuilder<'a> {
+    client: &'a Client,
+    worker: String,
+    label: Option<String>,
+    expires_in: Duration,
+    timeout: Duration,
+    max_attempts: u16,
+    signers: Vec<&'a SigningKey>,
+    handlers: Handlers,
+}
+
+impl<'a> JobBuilder<'a> {
+    pub(crate) fn new(client: &'a Client, worker: String) -> Self {
+        Self {
+            client,
+            worker,
+            label: None,
+            expires_in: Duration::from_secs(600),
+            timeout: Duration::from_secs(600),
+            max_attempts: 3,
+            signers: Vec::new(),
+            handlers: Handlers::none(),
+        }
+    }
+
+    /// What answers the worker's `options`. It is given the worker's public parameters, and asked again if
+    /// a further attempt is made.
+    pub fn options<F, Fut, T>(mut self, handler: F) -> Self
+    where
+        F: Fn(Parameters) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, HandlerError>> + Send + 'static,
+        T: Serialize + Send + 'static,
+    {
+        self.handlers.options = Handler::new(handler, Answer::json);
+        self
+    }
+
+    /// The client's options, if they do not depend on the worker.
+    pub fn options_value(mut self, options: impl Serialize + Send + Sync + 'static) -> Self {
+        self.handlers.options = Handler::value(options);
+        self
+    }
+
+    /// What makes the payload when the worker is ready for it.
+    pub fn payload<F, Fut, T>(mut self, handler: F) -> Self
+    where
+        F: Fn(Parameters) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, HandlerError>> + Send + 'static,
+        T: Serialize + Send + 'static,
+    {
+        self.handlers.payload = Handler::new(handler, Answer::json);
+        self
+    }
+
+    /// The payload, if it is there already.
+    pub fn payload_value(mut self, payload: impl Serialize + Send + Sync + 'static) -> Self {
+        self.handlers.payload = Handler::value(payload);
+        self
+    }
+
+    /// The payload as bytes.
+    pub fn payload_bytes(mut self, payload: Bytes) -> Self {
+        self.handlers.payload = Handler::raw(payload.0.into());
+        self
+    }
+
+    /// What judges the result before the job is closed, and makes the client's status. If it fails, the job
+    /// has failed.
+    pub fn status<F, Fut, T>(mut self, handler: F) -> Self
+    where
+        F: Fn(Parameters) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, HandlerError>> + Send + 'static,
+        T: Serialize + Send + 'static,
+    {
+        self.handlers.status = Handler::new(handler, Answer::json);
+        self
+    }
+
+    /// The client's status, whatever the result is.
+    pub fn status_value(mut self, status: impl Serialize + Send + Sync + 'static) -> Self {
+        self.handlers.status = Handler::value(status);
+        self
+    }
+
+    /// A public text of up to 1 KiB. Everyone between client and worker can read it.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// How long the job may wait for a worker. 10 minutes by default, at most 24 h.
+    pub fn expires_in(mut self, expires_in: Duration) -> Self {
+        self.expires_in = expires_in;
+        self
+    }
+
+    /// How long one attempt may run once it has the payload. 10 minutes by default, at most 24 h.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How many attempts may be made if workers are lost: 1 to 10, 3 by default. A failure that the worker
+    /// returns is never tried again.
+    pub fn max_attempts(mut self, max_attempts: u16) -> Self {
+        self.max_attempts = max_attempts;
+        self
+    }
+
+    /// Another party's signature, which authorises the job but does not make that party its owner.
+    pub fn signed_by(mut self, key: &'a SigningKey) -> Self {
+        self.signers.push(key);
+        self
+    }
+
+    /// Makes the job's keys and launches it.
+    ///
+    /// # Errors
+    ///
+    /// A job that breaks a rule, a launcher that refuses it, or none that answers. See [`LaunchError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the job may be launched or not. Without its keys nobody can answer it.
+    pub async fn launch(self) -> Result<Job, LaunchError> {
+        let client = self.client.0.clone();
+        let launched_at = Instant::now();
+        let mut rng = StdRng::from_rng(&mut rand::rng());
+        let key = RecipientKey::generate(&mut rng);
+        let tokens = Tokens { cancel: Secret::random(&mut rng), close: Secret::random(&mut rng) };
+        let created_ms = now_ms();
+        let document = JobDocument::new(Description {
+            worker: self.worker.parse()?,
+            client: client.identity.as_ref().map(SigningKey::thumbprint),
+            label: self.label,
+            client_key: *key.public(),
+            psk_id: None,
+            reply: client.reply.clone(),
+            created_ms,
+            expires_ms: created_ms.saturating_add(milliseconds(self.expires_in)),
+            timeout_ms: milliseconds(self.timeout),
+            max_attempts: self.max_attempts,
+            cancel: Sha256Hash::of(tokens.cancel.expose()),
+            close: Sha256Hash::of(Sha256Hash::of(tokens.close.expose()).0),
+            input: None,
+        })?;
+        let id = *document.id();
+        let signers: Vec<&SigningKey> = client.identity.iter().chain(self.signers).collect();
+        let request = LaunchRequest::new(document.clone(), &signers);
+
+        // Listened for from before the launch: a worker may be quick.
+        let mail = client.dispatch.listen(id);
+        client.launchers.launch(document.worker(), request.bytes(), client.timing.admission).await?;
+        let queued = launched_at.elapsed();
+
+        let launched = Launched::new(document, key, client.connection.max_payload());
+        let (reporter, events) = event::channel();
+        let (result, outcome) = oneshot::channel();
+        let dropped = CancellationToken::new();
+        let timings = Timings { queued, ..Timings::default() };
+        let driver = driver::Driver::new(client, launched, request, self.handlers, tokens, rng)
+            .reporting(reporter, launched_at, timings);
+        tokio::spawn(driver.run(mail, result, dropped.clone()));
+        Ok(Job { id, events: Some(events), outcome, dropped: Some(dropped) })
+    }
+}
+
+impl fmt::Debug for JobBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobBuilder({})", self.worker)
+    }
+}
+
+/// Milliseconds; what is beyond the limit stays beyond it, to be refused by name.
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(MAX_SPAN_MS + 1).min(MAX_SPAN_MS + 1)
+}
+
+/// A launched job. Dropping it gives the job up: its keys are overwritten, and it is cancelled.
+#[derive(Debug)]
+pub struct Job {
+    id: JobId,
+    events: Option<EventStream>,
+    outcome: oneshot::Receiver<Result<Finished, JobError>>,
+    dropped: Option<CancellationToken>,
+}
+
+/// A result that has arrived.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) opened: std::sync::Arc<Opened>,
+    pub(crate) worker: Thumbprint,
+    pub(crate) attempt: u16,
+    pub(crate) timings: Timings,
+}
+
+/// A job's result, and how it came about.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Outcome<T> {
+    /// The result.
+    pub value: T,
+    /// The key of the worker that made it.
+    pub worker: Thumbprint,
+    /// The attempt that it was made in, from 1.
+    pub attempt: u16,
+    /// When each step was.
+    pub timings: Timings,
+}
+
+impl Job {
+    /// The job's id, which is public.
+    pub fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    /// The job's events since its launch. They can be taken once; later calls get an empty stream.
+    pub fn events(&mut self) -> EventStream {
+        self.events.take().unwrap_or_else(|| event::channel().1)
+    }
+
+    /// Waits for the result. The worker has been told that it arrived, and the keys are overwritten.
+    ///
+    /// # Errors
+    ///
+    /// See [`JobError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropping it gives the job up.
+    pub async fn result<T: DeserializeOwned>(self) -> Result<Outcome<T>, JobError> {
+        self.finish(|opened| Ok(opened.json()?)).await
+    }
+
+    /// Waits for the result and returns its bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Job::result`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropping it gives the job up.
+    pub async fn result_bytes(self) -> Result<Outcome<Vec<u8>>, JobError> {
+        self.finish(|opened| Ok(opened.body().to_vec())).await
+    }
+
+    async fn finish<T>(mut self, read: impl FnOnce(&Opened) -> Result<T, JobError>) -> Result<Outcome<T>, JobError> {
+        let finished = (&mut self.outcome).await.unwrap_or(Err(JobError::Closed))?;
+        let Finished { opened, worker, attempt, timings } = finished;
+        Ok(Outcome { value: read(&opened)?, worker, attempt, timings })
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(dropped) = self.dropped.take() {
+            dropped.cancel();
+        }
+    }
+}
