@@ -111,7 +111,9 @@ pub(crate) mod b64u_member {
         to.serialize_str(&super::b64u(bytes))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(from: D) -> Result<[u8; N], D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+        from: D,
+    ) -> Result<[u8; N], D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
         super::b64u_array(text.as_bytes()).map_err(D::Error::custom)
     }

@@ -9,6 +9,7 @@ use crate::{
     id::{JobId, Sha256Hash, WorkerName},
     identity::Thumbprint,
     json::{self, Int, JsonError},
+    member::{self, Object},
     refusal::Code,
     subject::{Namespace, ReplyPrefix},
 };
@@ -99,13 +100,13 @@ pub struct Job {
 struct Wire {
     v: Int,
     worker: WorkerName,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     client: Option<Thumbprint>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     label: Option<String>,
     suite: String,
     client_key: String,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     psk_id: Option<String>,
     reply: String,
     created_ms: Int,
@@ -114,14 +115,20 @@ struct Wire {
     max_attempts: Int,
     cancel: Sha256Hash,
     close: Sha256Hash,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     input: Option<Sha256Hash>,
 }
 
 /// What decides whether the rest can be understood at all.
 #[derive(Deserialize)]
-struct Preamble {
+struct Version {
     v: Int,
+}
+
+/// See [`Version`].
+#[derive(Deserialize)]
+struct Preamble {
+    #[serde(default, deserialize_with = "member::present")]
     suite: Option<String>,
     #[serde(default)]
     crit: Vec<String>,
@@ -183,17 +190,18 @@ impl Job {
     ///
     /// Anything that section 3 of the protocol refuses, with the member's name.
     pub fn parse(bytes: Vec<u8>, namespace: &Namespace) -> Result<Self, JobError> {
-        let preamble: Preamble = json::parse(&bytes)?;
-        if preamble.v.get() != 1 {
+        let Object(version): Object<Version> = json::parse(&bytes)?;
+        if version.v.get() != 1 {
             return Err(JobError::Unsupported { what: "another protocol version" });
         }
+        let Object(preamble): Object<Preamble> = json::parse(&bytes)?;
         if preamble.suite.is_some_and(|suite| suite != "x25519") {
             return Err(JobError::Unsupported { what: "another suite" });
         }
         if preamble.crit.iter().any(|name| !UNDERSTOOD.contains(&name.as_str())) {
             return Err(JobError::Unsupported { what: "a critical member" });
         }
-        let wire: Wire = json::parse(&bytes)?;
+        let Object(wire): Object<Wire> = json::parse(&bytes)?;
         let client_key = b64u_decode(&wire.client_key).map_err(|error| invalid("client_key", error))?;
         let description = Description {
             worker: wire.worker,
@@ -239,9 +247,10 @@ impl Job {
         [b"subrosa/1".as_slice(), self.id.as_bytes()].concat()
     }
 
-    /// Whether no attempt may start any more.
+    /// Whether no attempt may start any more, as far as a clock can tell that may be wrong by
+    /// [`CLOCK_TOLERANCE_MS`].
     pub fn expired(&self, now_ms: u64) -> bool {
-        now_ms > self.description.expires_ms
+        now_ms > self.description.expires_ms.saturating_add(CLOCK_TOLERANCE_MS)
     }
 }
 
@@ -275,3 +284,6 @@ fn int(value: u64, member: &'static str) -> Result<Int, JobError> {
 fn invalid(member: &'static str, rule: impl ToString) -> JobError {
     JobError::Invalid { member, rule: rule.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

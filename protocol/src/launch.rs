@@ -10,6 +10,7 @@ use crate::{
     identity::{JwsError, Signature, SigningKey, Thumbprint, Typ},
     job::{CLOCK_TOLERANCE_MS, Job, JobError},
     json::{self, JsonError},
+    member::{self, Object},
     refusal::Code,
     subject::Namespace,
 };
@@ -78,7 +79,9 @@ impl LaunchError {
             Self::BadSignature { .. } => Code::BadSignature,
             Self::OwnerMissing { .. } => Code::Unauthorized,
             Self::Expired => Code::Expired,
-            Self::Json(_) | Self::Payload(_) | Self::Signatures { .. } | Self::NotYet { .. } => Code::BadRequest,
+            Self::Json(_) | Self::Payload(_) | Self::Signatures { .. } | Self::NotYet { .. } => {
+                Code::BadRequest
+            }
         }
     }
 }
@@ -120,6 +123,7 @@ pub struct LaunchRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Wire {
     payload: String,
+    #[serde(deserialize_with = "member::objects")]
     signatures: Vec<Signature>,
 }
 
@@ -141,7 +145,7 @@ impl LaunchRequest {
         if bytes.len() > MAX_REQUEST_BYTES {
             return Err(LaunchError::TooLarge { bytes: bytes.len() });
         }
-        let wire: Wire = json::parse(bytes)?;
+        let Object(wire): Object<Wire> = json::parse(bytes)?;
         if wire.signatures.len() > MAX_SIGNATURES {
             return Err(LaunchError::Signatures { found: wire.signatures.len() });
         }
@@ -191,3 +195,6 @@ impl LaunchRequest {
         &self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests;

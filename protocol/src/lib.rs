@@ -24,6 +24,7 @@ pub mod identity;
 pub mod job;
 pub mod json;
 pub mod launch;
+mod member;
 pub mod record;
 pub mod refusal;
 pub mod secret;

@@ -11,6 +11,7 @@ use crate::{
     id::{Instance, JobId, Sha256Hash, WorkerName},
     identity::{self, JwsError, SigningKey, Thumbprint, Trust, Typ, Untrusted},
     json::{self, Int, JsonError},
+    member::{self, Object},
 };
 
 /// The largest record, in bytes: a launch request of 64 KiB, encoded twice, and the rest.
@@ -96,19 +97,19 @@ impl Reason {
 #[serde(default)]
 pub struct Times {
     /// The attempt was claimed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub taken_ms: Option<Int>,
     /// The client's options had arrived.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub options_ms: Option<Int>,
     /// The payload had arrived.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub payload_ms: Option<Int>,
     /// The function had ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub done_ms: Option<Int>,
     /// The client had the result.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub closed_ms: Option<Int>,
 }
 
@@ -136,19 +137,19 @@ struct Wire {
     attempt: Int,
     #[serde(deserialize_with = "json::nullable")]
     prev: Option<Sha256Hash>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     request: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     instance: Option<Instance>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     close: Option<Sha256Hash>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present_object")]
     times: Option<Times>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     cancel: Option<Sha256Hash>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     reason: Option<String>,
 }
 
@@ -221,7 +222,12 @@ impl Record {
     /// # Errors
     ///
     /// Whatever does not hold.
-    pub fn verify(bytes: &[u8], job: &JobId, worker: &WorkerName, trust: &Trust) -> Result<Verified, RecordError> {
+    pub fn verify(
+        bytes: &[u8],
+        job: &JobId,
+        worker: &WorkerName,
+        trust: &Trust,
+    ) -> Result<Verified, RecordError> {
         let jws = identity::verify_compact(Typ::Record, bytes, MAX_RECORD_BYTES)?;
         let record = Self::parse(&jws.payload)?;
         if record.job != *job {
@@ -248,7 +254,7 @@ impl Record {
     }
 
     fn parse(payload: &[u8]) -> Result<Self, RecordError> {
-        let wire: Wire = json::parse(payload)?;
+        let Object(wire): Object<Wire> = json::parse(payload)?;
         let event = wire.event()?;
         let attempt = u16::try_from(wire.attempt.get())
             .ok()
@@ -268,7 +274,11 @@ impl Wire {
         let invalid = RecordError::Invalid;
         let instance = || self.instance.ok_or(invalid("instance"));
         let reason = || {
-            let code = self.code.as_ref().filter(|code| code.len() <= MAX_CODE_BYTES).ok_or(invalid("code"))?;
+            let code = self
+                .code
+                .as_ref()
+                .filter(|code| (1..=MAX_CODE_BYTES).contains(&code.len()))
+                .ok_or(invalid("code"))?;
             let text = self.reason.clone().unwrap_or_default();
             if text.len() > MAX_REASON_BYTES {
                 return Err(invalid("reason"));
@@ -288,9 +298,7 @@ impl Wire {
                 times: self.times.unwrap_or_default(),
             },
             "failed" => Event::Failed(reason()?),
-            "cancelled" => {
-                Event::Cancelled { cancel: self.cancel.map(|token| token.0), reason: reason()? }
-            }
+            "cancelled" => Event::Cancelled { cancel: self.cancel.map(|token| token.0), reason: reason()? },
             "expired" => Event::Expired(reason()?),
             _ => return Err(invalid("event")),
         })
@@ -317,7 +325,12 @@ impl Event {
         match self {
             Self::Queued { .. } => attempt == 0,
             Self::Taken { .. } | Self::Running { .. } | Self::Finished => (1..=10).contains(&attempt),
-            Self::Closed { .. } | Self::Failed(_) | Self::Cancelled { .. } | Self::Expired(_) => attempt <= 10,
+            Self::Closed { .. } | Self::Failed(_) | Self::Cancelled { .. } | Self::Expired(_) => {
+                attempt <= 10
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

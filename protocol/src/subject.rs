@@ -159,7 +159,11 @@ impl Namespace {
     /// [`SubjectError::ReplyToken`]
     pub fn reply(&self, token: &str) -> Result<ReplyPrefix, SubjectError> {
         let fits = (16..=64).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_alphanumeric());
-        if fits { Ok(ReplyPrefix(format!("{self}.v1.client.{token}"))) } else { Err(SubjectError::ReplyToken) }
+        if fits {
+            Ok(ReplyPrefix(format!("{self}.v1.client.{token}")))
+        } else {
+            Err(SubjectError::ReplyToken)
+        }
     }
 
     /// Reads the `reply` member of a job.
@@ -272,9 +276,17 @@ mod tests {
         for good in ["_INBOX.a.b", "_INBOX_alice.x", "_INBOX.x"] {
             assert!(may_answer(good), "{good}");
         }
-        for bad in
-            ["", "_INBOX", "_INBOXES.a", "subrosa.v1.launch.echo", "_INBOX.*", "_INBOX.>", "_INBOX..a", "_INBOX.a b", "$JS.ACK.x"]
-        {
+        for bad in [
+            "",
+            "_INBOX",
+            "_INBOXES.a",
+            "subrosa.v1.launch.echo",
+            "_INBOX.*",
+            "_INBOX.>",
+            "_INBOX..a",
+            "_INBOX.a b",
+            "$JS.ACK.x",
+        ] {
             assert!(!may_answer(bad), "{bad}");
         }
     }

@@ -1,7 +1,6 @@
-//! One connection to NATS, and what can be asked over it.
+//! A connection to NATS, and what can be asked over it.
 
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,74 +8,13 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectOptions, Event, ServerError, StatusCode, Subscriber};
+use async_nats::{Client, Event, ServerError, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use thiserror::Error;
 use tokio::{sync::broadcast, time::Instant};
 
 use crate::{Backoff, Inbox, inbox::Router};
-
-/// How a connection is made.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Connect {
-    /// The server's URL, or several with commas between them.
-    pub url: String,
-    /// A NATS credentials file.
-    pub credentials: Option<PathBuf>,
-    /// The prefix of reply subjects; every role on a server needs one of its own. `_INBOX` if absent.
-    pub inbox_prefix: Option<String>,
-    /// What the server shows of this connection.
-    pub name: String,
-    /// How long to try before giving up; for ever if absent.
-    pub deadline: Option<Duration>,
-}
-
-/// A connection that could not be made.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// Nobody answers there.
-    #[error("no NATS server answers at {url}: {reason}; is it running, and is the URL right?")]
-    Unreachable {
-        /// The URL.
-        url: String,
-        /// What happened last.
-        reason: String,
-    },
-    /// The server does not know these credentials.
-    #[error("the NATS server at {url} refuses the credentials")]
-    Unauthorized {
-        /// The URL.
-        url: String,
-    },
-    /// The credentials file cannot be used.
-    #[error("the NATS credentials file {path} cannot be used: {reason}")]
-    Credentials {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: std::io::Error,
-    },
-    /// The URL is none.
-    #[error("{url} is not the URL of a NATS server: {reason}")]
-    Url {
-        /// The text.
-        url: String,
-        /// Why not.
-        reason: String,
-    },
-    /// The inbox prefix could not be answered at.
-    #[error("the inbox prefix {prefix} must be _INBOX or begin with _INBOX_, without dots or wildcards")]
-    InboxPrefix {
-        /// The prefix.
-        prefix: String,
-    },
-    /// The server does not let this connection listen.
-    #[error(transparent)]
-    Subscribe(#[from] RequestError),
-}
 
 /// A request that was not answered.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -119,6 +57,9 @@ impl RequestError {
         matches!(self, Self::Timeout { .. } | Self::NoResponders { .. })
     }
 }
+
+/// How long the server may take to judge a subscription.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// A message as it came.
 #[derive(Clone, Debug)]
@@ -179,19 +120,21 @@ pub struct Connection {
 
 /// What the connection's events tell.
 #[derive(Debug)]
-struct Watch {
+pub(crate) struct Watch {
     /// Rises whenever the connection breaks.
     breaks: AtomicU64,
     /// Subjects that the server has denied.
     denied: broadcast::Sender<String>,
+    /// What this connection's own reply subjects begin with.
+    inboxes: String,
 }
 
 impl Watch {
-    fn new() -> Self {
-        Self { breaks: AtomicU64::new(0), denied: broadcast::channel(64).0 }
+    pub(crate) fn new(inboxes: String) -> Self {
+        Self { breaks: AtomicU64::new(0), denied: broadcast::channel(64).0, inboxes }
     }
 
-    fn see(&self, event: Event) {
+    pub(crate) fn see(&self, event: Event) {
         match event {
             Event::Disconnected => {
                 self.breaks.fetch_add(1, Ordering::SeqCst);
@@ -200,7 +143,10 @@ impl Watch {
             Event::Connected => tracing::debug!("connected to NATS"),
             Event::ServerError(ServerError::Other(text)) => match denied_subject(&text) {
                 Some(subject) => {
-                    tracing::warn!(subject, "the NATS server denies a subject to this user");
+                    // Its own inboxes it uses for round trips only, for which a refusal does as well.
+                    if !subject.starts_with(&self.inboxes) {
+                        tracing::warn!(subject, "the NATS server denies a subject to this user");
+                    }
                     // Nobody may be waiting for it.
                     let _ = self.denied.send(subject.to_owned());
                 }
@@ -218,97 +164,18 @@ fn denied_subject(text: &str) -> Option<&str> {
     violation.then(|| rest.split('"').next()).flatten()
 }
 
-impl Connect {
-    /// To the server at `url`, as `name`, trying for 30 s.
-    pub fn new(url: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            credentials: None,
-            inbox_prefix: None,
-            name: name.into(),
-            deadline: Some(Duration::from_secs(30)),
-        }
-    }
-
-    /// Connects, trying again until the deadline. That the server is unreachable is said once.
-    ///
-    /// # Errors
-    ///
-    /// See [`ConnectError`]. What another try cannot mend ends the tries at once.
-    pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        self.connect_with(ConnectOptions::new()).await
-    }
-
-    /// Connects with more of async-nats's options, TLS for one.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Connect::connect`].
-    pub async fn connect_with(&self, options: ConnectOptions) -> Result<Connection, ConnectError> {
-        let prefix = self.inbox_prefix.clone().unwrap_or_else(|| "_INBOX".to_owned());
-        if prefix.contains('.') || !subrosa_protocol::subject::may_answer(&format!("{prefix}.x")) {
-            return Err(ConnectError::InboxPrefix { prefix });
-        }
-        let watch = Arc::new(Watch::new());
-        let seen = watch.clone();
-        let mut options = options
-            .name(&self.name)
-            .custom_inbox_prefix(&prefix)
-            .event_callback(move |event| {
-                let seen = seen.clone();
-                async move { seen.see(event) }
-            })
-            .reconnect_delay_callback(|tries| match tries {
-                0 | 1 => Duration::from_millis(2),
-                tries => {
-                    let exponent = u32::try_from(tries.min(7)).unwrap_or(7);
-                    Backoff::new(Duration::from_millis(10 << exponent), Duration::from_secs(2)).next_delay()
-                }
-            });
-        if let Some(path) = &self.credentials {
-            let failed = |reason| ConnectError::Credentials { path: path.clone(), reason };
-            options = options.credentials_file(path).await.map_err(failed)?;
-        }
-        let client = self.try_until_deadline(options).await?;
-        let connection = Connection { router: Router::new(&client, &prefix), client, watch };
+impl Connection {
+    /// A connection whose reply subjects begin with `inboxes`.
+    pub(crate) async fn new(
+        client: Client,
+        watch: Arc<Watch>,
+        inboxes: String,
+    ) -> Result<Self, RequestError> {
+        let connection = Self { router: Router::new(inboxes), client, watch };
         connection.router.start(&connection).await?;
         Ok(connection)
     }
 
-    async fn try_until_deadline(&self, options: ConnectOptions) -> Result<Client, ConnectError> {
-        let addresses: Vec<async_nats::ServerAddr> = self
-            .url
-            .split(',')
-            .map(|url| url.trim().parse())
-            .collect::<Result<_, std::io::Error>>()
-            .map_err(|error| ConnectError::Url { url: self.url.clone(), reason: error.to_string() })?;
-        let deadline = self.deadline.map(|deadline| Instant::now() + deadline);
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        let mut said = false;
-        loop {
-            let error = match options.clone().connect(addresses.clone()).await {
-                Ok(client) => return Ok(client),
-                Err(error) => error,
-            };
-            if matches!(
-                error.kind(),
-                async_nats::ConnectErrorKind::AuthorizationViolation | async_nats::ConnectErrorKind::Authentication
-            ) {
-                return Err(ConnectError::Unauthorized { url: self.url.clone() });
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(ConnectError::Unreachable { url: self.url.clone(), reason: error.to_string() });
-            }
-            if !said {
-                tracing::warn!(url = self.url, %error, "no NATS server answers, trying again");
-                said = true;
-            }
-            backoff.wait().await;
-        }
-    }
-}
-
-impl Connection {
     /// The largest message that the server takes, in bytes.
     pub fn max_payload(&self) -> usize {
         self.client.max_payload()
@@ -334,13 +201,20 @@ impl Connection {
     /// # Errors
     ///
     /// What is too large, and a connection that is closed. A denied subject is only told later.
-    pub async fn publish(&self, subject: &str, reply: Option<&str>, payload: Bytes) -> Result<(), RequestError> {
+    pub async fn publish(
+        &self,
+        subject: &str,
+        reply: Option<&str>,
+        payload: Bytes,
+    ) -> Result<(), RequestError> {
         let (bytes, max_bytes) = (payload.len(), self.max_payload());
         if bytes > max_bytes {
             return Err(RequestError::TooLarge { bytes, max_bytes });
         }
         match reply {
-            Some(reply) => self.client.publish_with_reply(subject.to_owned(), reply.to_owned(), payload).await,
+            Some(reply) => {
+                self.client.publish_with_reply(subject.to_owned(), reply.to_owned(), payload).await
+            }
             None => self.client.publish(subject.to_owned(), payload).await,
         }
         .map_err(|_| RequestError::Closed)
@@ -353,13 +227,57 @@ impl Connection {
     /// A denied subject, and a connection that is closed.
     pub async fn subscribe(&self, subject: &str) -> Result<Subscription, RequestError> {
         let mut denied = self.watch.denied.subscribe();
+        let subscription = self.subscribe_unseen(subject).await?;
+        self.settle(&mut denied, Some(subject), SETTLE).await?;
+        Ok(subscription)
+    }
+
+    /// Subscribes, without waiting for what the server thinks of it.
+    pub(crate) async fn subscribe_unseen(&self, subject: &str) -> Result<Subscription, RequestError> {
         let subscriber = self.client.subscribe(subject.to_owned()).await.map_err(|_| RequestError::Closed)?;
-        let subscription = Subscription(subscriber);
-        // A round trip: the server has judged the subscription once the answer is here.
-        self.client.flush().await.map_err(|_| RequestError::Closed)?;
-        match denied.try_recv() {
-            Ok(denied) if denied == subject => Err(RequestError::Denied { subject: denied }),
-            _ => Ok(subscription),
+        Ok(Subscription(subscriber))
+    }
+
+    /// Waits until the server has seen all that was sent before, and says whether it denied `subject`.
+    ///
+    /// A message to an inbox of one's own comes back, or is denied: most roles may not publish there. Either
+    /// way the server has been there.
+    async fn settle(
+        &self,
+        denied: &mut broadcast::Receiver<String>,
+        subject: Option<&str>,
+        timeout: Duration,
+    ) -> Result<(), RequestError> {
+        let mut inbox = self.inbox();
+        let own = inbox.subject().to_owned();
+        self.publish(&own, None, Bytes::new()).await?;
+        let answer = async {
+            loop {
+                tokio::select! {
+                    Ok(denied) = denied.recv() => match denied {
+                        denied if Some(denied.as_str()) == subject => break Err(RequestError::Denied { subject: denied }),
+                        denied if denied == own => break Ok(()),
+                        _ => {}
+                    },
+                    arrived = inbox.next() => break arrived.map(|_| ()).ok_or(RequestError::Closed),
+                }
+            }
+        };
+        let timeout_error = || RequestError::Timeout { subject: subject.unwrap_or(&own).to_owned() };
+        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(timeout_error()))?;
+        // Denials come by another way than messages, and may be a moment later.
+        let Some(subject) = subject else { return Ok(()) };
+        let late = async {
+            while let Ok(denied) = denied.recv().await {
+                if denied == subject {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        match tokio::time::timeout(Duration::from_millis(5), late).await {
+            Ok(()) => Err(RequestError::Denied { subject: subject.to_owned() }),
+            Err(_) => Ok(()),
         }
     }
 
@@ -384,7 +302,9 @@ impl Connection {
         let to = subject.to_owned();
         let published = match headers {
             Some(headers) => {
-                self.client.publish_with_reply_and_headers(to, inbox.subject().to_owned(), headers, payload).await
+                self.client
+                    .publish_with_reply_and_headers(to, inbox.subject().to_owned(), headers, payload)
+                    .await
             }
             None => self.client.publish_with_reply(to, inbox.subject().to_owned(), payload).await,
         };
@@ -439,14 +359,24 @@ impl Connection {
     ///
     /// When the server does not answer within `timeout`.
     pub async fn round_trip(&self, timeout: Duration) -> Result<(), RequestError> {
-        let mut inbox = self.inbox();
-        let subject = inbox.subject().to_owned();
-        self.publish(&subject, None, Bytes::new()).await?;
-        let arrived = tokio::time::timeout(timeout, inbox.next()).await;
-        arrived.ok().flatten().map(|_| ()).ok_or(RequestError::Timeout { subject })
+        self.settle(&mut self.watch.denied.subscribe(), None, timeout).await
     }
 
-    /// Hands everything published so far to the server.
+    /// The subjects that the server denies to this connection from now on.
+    pub(crate) fn denials(&self) -> broadcast::Receiver<String> {
+        self.watch.denied.subscribe()
+    }
+
+    /// Says whether the server denied `subject`, which was used since `denied` was made.
+    pub(crate) async fn judged(
+        &self,
+        denied: &mut broadcast::Receiver<String>,
+        subject: &str,
+    ) -> Result<(), RequestError> {
+        self.settle(denied, Some(subject), SETTLE).await
+    }
+
+    /// Hands everything published so far to the network.
     ///
     /// # Errors
     ///

@@ -195,7 +195,12 @@ impl History {
         format!("$JS.API.DIRECT.GET.{}", self.namespace.records_stream())
     }
 
-    async fn get(&self, api: &str, request: Bytes, deadline: Instant) -> Result<Option<Stored>, HistoryError> {
+    async fn get(
+        &self,
+        api: &str,
+        request: Bytes,
+        deadline: Instant,
+    ) -> Result<Option<Stored>, HistoryError> {
         let answer = self.connection.request_until(api, None, request, deadline).await?;
         stored(answer)
     }
@@ -275,9 +280,7 @@ impl History {
 pub(crate) fn pub_ack(answer: &Message) -> Result<Result<u64, (u64, String)>, HistoryError> {
     let ack: PubAck = serde_json::from_slice(&answer.payload).map_err(|_| HistoryError::Malformed)?;
     match ack {
-        PubAck { error: Some(error), .. } => {
-            Ok(Err((error.err_code.unwrap_or_default(), error.description)))
-        }
+        PubAck { error: Some(error), .. } => Ok(Err((error.err_code.unwrap_or_default(), error.description))),
         PubAck { seq: Some(sequence), .. } => Ok(Ok(sequence)),
         PubAck { .. } => Err(HistoryError::Malformed),
     }
@@ -296,7 +299,8 @@ fn stored(answer: Message) -> Result<Option<Stored>, HistoryError> {
     let header = |name: &str| {
         answer.headers.as_ref().and_then(|headers| headers.get(name)).map(|value| value.as_str().to_owned())
     };
-    let sequence = header("Nats-Sequence").and_then(|text| text.parse().ok()).ok_or(HistoryError::Malformed)?;
+    let sequence =
+        header("Nats-Sequence").and_then(|text| text.parse().ok()).ok_or(HistoryError::Malformed)?;
     let subject = header("Nats-Subject").ok_or(HistoryError::Malformed)?;
     Ok(Some(Stored { subject, sequence, bytes: answer.payload }))
 }

@@ -9,7 +9,6 @@ use std::{
     },
 };
 
-use async_nats::Client;
 use tokio::sync::mpsc;
 
 use crate::{Connection, Message, RequestError};
@@ -28,16 +27,15 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) fn new(client: &Client, prefix: &str) -> Self {
-        // async-nats's own inboxes are `<prefix>.<unique>`; ours have one more token.
-        let unique = client.new_inbox();
-        let unique = unique.rsplit('.').next().unwrap_or_default();
-        Self { prefix: format!("{prefix}.{unique}"), next: Arc::default(), waiting: Arc::default() }
+    pub(crate) fn new(prefix: String) -> Self {
+        Self { prefix, next: Arc::default(), waiting: Arc::default() }
     }
 
     /// Subscribes, once.
     pub(crate) async fn start(&self, connection: &Connection) -> Result<(), RequestError> {
-        let mut answers = connection.subscribe(&format!("{}.*", self.prefix)).await?;
+        let subject = format!("{}.*", self.prefix);
+        let mut denied = connection.denials();
+        let mut answers = connection.subscribe_unseen(&subject).await?;
         let waiting = Arc::downgrade(&self.waiting);
         tokio::spawn(async move {
             while let Some(message) = answers.next().await {
@@ -50,7 +48,7 @@ impl Router {
                 }
             }
         });
-        Ok(())
+        connection.judged(&mut denied, &subject).await
     }
 
     pub(crate) fn inbox(&self) -> Inbox {

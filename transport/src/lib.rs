@@ -4,6 +4,7 @@
 //! subject instead of timing out, an inbox that takes many answers, an append that knows whether it won,
 //! a delivery that is acknowledged in the right words. Nothing in here knows what is sealed.
 
+mod connect;
 mod connection;
 mod history;
 mod inbox;
@@ -12,7 +13,8 @@ mod queue;
 mod retry;
 
 pub use self::{
-    connection::{Connect, ConnectError, Connection, Message, RequestError, Subscription},
+    connect::{Connect, ConnectError},
+    connection::{Connection, Message, RequestError, Subscription},
     history::{Commit, History, HistoryError, Stored},
     inbox::Inbox,
     probe::{Alive, is_alive, probe},

@@ -46,7 +46,11 @@ impl Alive {
 /// # Errors
 ///
 /// A denied subject is an error, not silence.
-pub async fn is_alive(connection: &Connection, subject: &str, attempt: Attempt) -> Result<bool, RequestError> {
+pub async fn is_alive(
+    connection: &Connection,
+    subject: &str,
+    attempt: Attempt,
+) -> Result<bool, RequestError> {
     let question = Alive::new(attempt).to_bytes();
     match connection.request(subject, None, question, EVERY).await {
         Ok(answer) => Ok(Alive::parse(&answer.payload) == Some(attempt)),

@@ -11,7 +11,7 @@ use subrosa_protocol::{
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::{Connection, HistoryError, Inbox, RequestError, history::pub_ack};
+use crate::{Connection, HistoryError, Message, RequestError, Subscription, history::pub_ack};
 
 /// JetStream's error of a full stream, and of a subject that has its one message.
 const STREAM_FULL: u64 = 10077;
@@ -57,8 +57,19 @@ pub enum Enqueued {
 pub struct Queue {
     connection: Connection,
     next: String,
-    inbox: Inbox,
+    pull: Option<Pull>,
     ack_wait: Duration,
+}
+
+/// Where deliveries come to, and the request that waits for one.
+#[derive(Debug)]
+struct Pull {
+    inbox: String,
+    /// A subscription of its own: a delivery carries the subject of the queue, so that it cannot be told by
+    /// its inbox.
+    deliveries: Subscription,
+    /// Until when the server holds the request, and how often the connection had broken before it.
+    waiting: Option<(Instant, u64)>,
 }
 
 impl Queue {
@@ -87,6 +98,25 @@ impl Queue {
         }
     }
 
+    /// Takes a job out of the queue, also one that is delivered just now. Needs a launcher's rights.
+    ///
+    /// # Errors
+    ///
+    /// See [`QueueError`]; tried until the deadline.
+    pub async fn remove(
+        connection: &Connection,
+        namespace: &Namespace,
+        worker: &WorkerName,
+        job: &JobId,
+        deadline: Instant,
+    ) -> Result<(), QueueError> {
+        let api = format!("$JS.API.STREAM.PURGE.{}", namespace.queue_stream());
+        let request = serde_json::json!({ "filter": namespace.queue(worker, job) });
+        let answer = connection.request_until(&api, None, request.to_string().into(), deadline).await?;
+        let answer: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap_or_default();
+        if answer["success"] == true { Ok(()) } else { Err(QueueError::Refused(answer["error"].to_string())) }
+    }
+
     /// The queue of `worker`, whose consumer must exist.
     ///
     /// # Errors
@@ -111,7 +141,7 @@ impl Queue {
             })?;
         Ok(Self {
             next: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{worker}"),
-            inbox: connection.inbox(),
+            pull: None,
             connection: connection.clone(),
             ack_wait: consumer.cached_info().config.ack_wait,
         })
@@ -122,7 +152,7 @@ impl Queue {
         Self {
             connection: self.connection.clone(),
             next: self.next.clone(),
-            inbox: self.connection.inbox(),
+            pull: None,
             ack_wait: self.ack_wait,
         }
     }
@@ -143,43 +173,49 @@ impl Queue {
     /// Cancel safe: a delivery that arrives after that is the next one, if another is asked for, and is
     /// delivered again after the ack wait, if not.
     pub async fn next(&mut self) -> Result<Delivery, QueueError> {
-        let request = serde_json::json!({ "batch": 1, "expires": PULL_EXPIRES.as_nanos() });
+        let connection = &self.connection;
+        let pull = match &mut self.pull {
+            Some(pull) => pull,
+            closed => {
+                let inbox = connection.client().new_inbox();
+                let deliveries = connection.subscribe(&inbox).await?;
+                closed.insert(Pull { inbox, deliveries, waiting: None })
+            }
+        };
         loop {
-            let breaks = self.connection.breaks();
-            self.connection
-                .publish(&self.next, Some(self.inbox.subject()), request.to_string().into())
-                .await?;
-            let expired = Instant::now() + PULL_EXPIRES + Duration::from_secs(1);
-            while let Some(message) = self.answer(expired, breaks).await? {
-                match message.status {
-                    None => {
-                        let Some(acker) = message.reply else { continue };
-                        return Ok(Delivery {
-                            subject: message.subject,
-                            payload: message.payload,
-                            acker: Acker { connection: self.connection.clone(), subject: acker },
-                        });
-                    }
-                    // Nothing came, or the server is about to stop.
-                    Some(404 | 408 | 409) => break,
-                    Some(503) => {
-                        tokio::time::sleep(Duration::from_millis(500)).await;
-                        break;
-                    }
-                    Some(_) => {}
-                }
+            if pull.waiting.is_none() {
+                let request = serde_json::json!({ "batch": 1, "expires": PULL_EXPIRES.as_nanos() });
+                let breaks = connection.breaks();
+                connection.publish(&self.next, Some(&pull.inbox), request.to_string().into()).await?;
+                pull.waiting = Some((Instant::now() + PULL_EXPIRES + Duration::from_secs(1), breaks));
+            }
+            let message = pull.answer(connection).await?;
+            match message.as_ref().and_then(|message| message.status) {
+                // A status that tells nothing of the request.
+                Some(100) => continue,
+                // The consumer cannot be reached just now.
+                Some(503) => tokio::time::sleep(Duration::from_millis(500)).await,
+                // Nothing came in time, or the server is about to stop.
+                _ => {}
+            }
+            pull.waiting = None;
+            if let Some(Message { subject, payload, reply: Some(acker), status: None, .. }) = message {
+                return Ok(Delivery { subject, payload, acker: Acker { connection: connection.clone(), subject: acker } });
             }
         }
     }
+}
 
-    /// The next answer to a pull; none if the request has expired, or is lost with its connection.
-    async fn answer(&mut self, expired: Instant, breaks: u64) -> Result<Option<crate::Message>, QueueError> {
+impl Pull {
+    /// The next answer to the request; none if it has expired, or is lost with its connection.
+    async fn answer(&mut self, connection: &Connection) -> Result<Option<Message>, QueueError> {
+        let Some((expired, breaks)) = self.waiting else { return Ok(None) };
         loop {
             let until = expired.min(Instant::now() + Duration::from_secs(1));
-            match tokio::time::timeout_at(until, self.inbox.next()).await {
+            match tokio::time::timeout_at(until, self.deliveries.next()).await {
                 Ok(Some(message)) => return Ok(Some(message)),
                 Ok(None) => return Err(RequestError::Closed.into()),
-                Err(_) if Instant::now() >= expired || self.connection.breaks() != breaks => return Ok(None),
+                Err(_) if Instant::now() >= expired || connection.breaks() != breaks => return Ok(None),
                 Err(_) => {}
             }
         }

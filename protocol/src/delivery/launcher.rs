@@ -41,7 +41,11 @@ impl Default for SweepAges {
     /// 30 s, 10 minutes, and 7 days and 10 minutes.
     fn default() -> Self {
         const MINUTE_MS: u64 = 60 * 1000;
-        Self { queued_ms: MINUTE_MS / 2, open_ms: 10 * MINUTE_MS, finished_ms: (7 * 24 * 60 + 10) * MINUTE_MS }
+        Self {
+            queued_ms: MINUTE_MS / 2,
+            open_ms: 10 * MINUTE_MS,
+            finished_ms: (7 * 24 * 60 + 10) * MINUTE_MS,
+        }
     }
 }
 
@@ -148,7 +152,11 @@ pub fn child(last: &Last, child: &Child, view: &ChildView) -> KeepChild {
             if silent || *attempt > child.attempt.get() { KeepChild::Kill } else { KeepChild::Keep }
         }
         Last::Absent | Last::Unverified { .. } | Last::Known(_) => {
-            if silent || view.ended_ms > ENDED_MS { KeepChild::Kill } else { KeepChild::Wait }
+            if silent || view.ended_ms > ENDED_MS {
+                KeepChild::Kill
+            } else {
+                KeepChild::Wait
+            }
         }
     }
 }
@@ -165,7 +173,10 @@ pub enum AfterChild {
 /// Decides what follows when a child is gone.
 pub fn after_child(last: &Last, child: &Child) -> AfterChild {
     if last.hash() == Some(child.decided_on) {
-        AfterChild::End(Ending::failed(code::START_FAILED, "the worker's process ended before it took the job"))
+        AfterChild::End(Ending::failed(
+            code::START_FAILED,
+            "the worker's process ended before it took the job",
+        ))
     } else {
         AfterChild::Decide
     }

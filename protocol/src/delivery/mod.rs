@@ -12,7 +12,8 @@ mod tests;
 
 pub use self::{
     launcher::{
-        AfterChild, Child, ChildView, End, KeepChild, OnLaunch, Sweep, SweepAges, after_child, child, end, on_launch, sweep,
+        AfterChild, Child, ChildView, End, KeepChild, OnLaunch, Sweep, SweepAges, after_child, child, end,
+        on_launch, sweep,
     },
     worker::{Delivered, Look, OnDelivery, Probe, Start, deliver, look, start},
 };
@@ -104,7 +105,9 @@ impl Snapshot {
             Event::Taken { instance } => State::Open { instance: *instance, running: false },
             Event::Running { instance } => State::Open { instance: *instance, running: true },
             Event::Finished => State::Finished,
-            Event::Closed { .. } | Event::Failed(_) | Event::Cancelled { .. } | Event::Expired(_) => State::Ended,
+            Event::Closed { .. } | Event::Failed(_) | Event::Cancelled { .. } | Event::Expired(_) => {
+                State::Ended
+            }
         };
         Self { hash, attempt: record.attempt, at_ms: record.at_ms, state }
     }

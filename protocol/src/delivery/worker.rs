@@ -1,11 +1,7 @@
 //! What a worker does with a delivery, and with an attempt that it holds.
 
 use super::{Ending, Holder, Last, Snapshot, State};
-use crate::{
-    id::Attempt,
-    record::code,
-    refusal::Code,
-};
+use crate::{id::Attempt, record::code, refusal::Code};
 
 /// A delivery, and all that decides about it.
 #[derive(Clone, Debug)]
@@ -87,7 +83,9 @@ pub fn deliver(view: &Delivered<'_>) -> OnDelivery {
     // 6. Claim the next one.
     match next_attempt(snapshot, view.max_attempts) {
         Some(attempt) => OnDelivery::Take(attempt),
-        None => OnDelivery::End(Ending::failed(code::ATTEMPTS_USED_UP, "every attempt was lost with its worker")),
+        None => {
+            OnDelivery::End(Ending::failed(code::ATTEMPTS_USED_UP, "every attempt was lost with its worker"))
+        }
     }
 }
 

@@ -18,6 +18,122 @@
 //! could: `receive` gives the state back ([`Dropped`]), unchanged, and the caller goes on waiting.
 //!
 //! All of it is erased when it is dropped, by any path.
+//!
+//! # A session from launch to close
+//!
+//! ```
+//! # use rand::{SeedableRng as _, rngs::StdRng};
+//! # use subrosa_protocol::{hpke::RecipientKey, id::*, identity::*, job::*, subject::Namespace};
+//! use subrosa_protocol::session::{client::*, worker::{Answer, Offer, Setup}};
+//! use subrosa_protocol::wire::Json;
+//! # let mut rng = StdRng::seed_from_u64(1);
+//! # let (now_ms, token, max_envelope_bytes) = (1_800_000_000_000, [7; 32], 1 << 20);
+//! # let (identity, instance) = (SigningKey::generate(&mut rng), Instance::random(&mut rng));
+//! # let trust = Trust::pinned([identity.public()]);
+//! # let key = RecipientKey::generate(&mut rng);
+//! # let job = Job::new(Description {
+//! #     worker: "echo".parse()?, client: None, label: None, client_key: *key.public(), psk_id: None,
+//! #     reply: Namespace::default().reply("AliceAliceAlice01")?, created_ms: now_ms,
+//! #     expires_ms: now_ms, timeout_ms: 1, max_attempts: 1, cancel: Sha256Hash([0; 32]),
+//! #     close: Sha256Hash::of(Sha256Hash::of(token).0), input: None,
+//! # })?;
+//! let mut launched = Launched::new(job.clone(), key, max_envelope_bytes);
+//! let setup = Setup { job: &job, attempt: Attempt::FIRST, identity: &identity, instance, max_envelope_bytes };
+//!
+//! // options
+//! let sent = Offer::new(&setup, &mut rng)?.options(Json("my parameters"))?;
+//! let options = launched.open_options(sent.envelope, "_INBOX.a", &trust, &mut rng, now_ms)?;
+//! let reply = options.session.answer(Json("my options"))?;
+//! let Answer::Accepted { next: worker, .. } = sent.next.receive(reply.envelope)? else { panic!() };
+//!
+//! // ready
+//! let sent = worker.ready(Json("go on"))?;
+//! let Ready::Ready { session, .. } = reply.next.receive(sent.envelope, "_INBOX.b")? else { panic!() };
+//! let reply = session.answer(Json("my secret"), None)?;
+//! let Answer::Accepted { next: worker, opened } = sent.next.receive(reply.envelope)? else { panic!() };
+//! assert_eq!(opened.json::<String>()?, "my secret");
+//!
+//! // done
+//! let sent = worker.done(Json("the result"))?;
+//! let Done::Result { session, .. } = reply.next.receive(sent.envelope, "_INBOX.c")? else { panic!() };
+//! let reply = session.close(token, Json("thanks"), now_ms)?;
+//! let Answer::Accepted { next: closure, .. } = sent.next.receive(reply.envelope)? else { panic!() };
+//! assert_eq!(closure.token, token);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What does not compile
+//!
+//! `ready` before the options have come:
+//!
+//! ```compile_fail,E0599
+//! # use subrosa_protocol::{session::worker::AwaitOptions, wire::Empty};
+//! fn hurry(worker: AwaitOptions) {
+//!     let _ = worker.ready(Empty);
+//! }
+//! ```
+//!
+//! The payload before `ready` has come, and twice:
+//!
+//! ```compile_fail,E0599
+//! # use subrosa_protocol::{session::client::AwaitReady, wire::Empty};
+//! fn hurry(client: AwaitReady) {
+//!     let _ = client.answer(Empty, None);
+//! }
+//! ```
+//!
+//! ```compile_fail,E0382
+//! # use subrosa_protocol::{session::client::OwesPayload, wire::Empty};
+//! fn twice(client: OwesPayload) {
+//!     let _ = client.answer(Empty, None);
+//!     let _ = client.answer(Empty, None);
+//! }
+//! ```
+//!
+//! `done` before the payload has come:
+//!
+//! ```compile_fail,E0599
+//! # use subrosa_protocol::{session::worker::AwaitPayload, wire::Empty};
+//! fn hurry(worker: AwaitPayload) {
+//!     let _ = worker.done(Empty);
+//! }
+//! ```
+//!
+//! An answer after another:
+//!
+//! ```compile_fail,E0382
+//! # use subrosa_protocol::{session::client::OwesOptions, wire::{Empty, ErrorMember}};
+//! fn twice(client: OwesOptions, error: ErrorMember) {
+//!     let _ = client.answer(Empty);
+//!     let _ = client.refuse(error);
+//! }
+//! ```
+//!
+//! The same reply taken twice:
+//!
+//! ```compile_fail,E0382
+//! # use subrosa_protocol::session::worker::AwaitStatus;
+//! fn twice(worker: AwaitStatus, reply: Vec<u8>) {
+//!     let _ = worker.receive(reply.clone());
+//!     let _ = worker.receive(reply);
+//! }
+//! ```
+//!
+//! Anything sealed after the session has closed, on either side:
+//!
+//! ```compile_fail,E0599
+//! # use subrosa_protocol::{session::client::Closed, wire::Empty};
+//! fn more(client: Closed) {
+//!     let _ = client.answer(Empty);
+//! }
+//! ```
+//!
+//! ```compile_fail,E0599
+//! # use subrosa_protocol::{session::worker::Closure, wire::Event};
+//! fn more(mut worker: Closure, event: Event) {
+//!     let _ = worker.event(event);
+//! }
+//! ```
 
 pub mod client;
 pub mod worker;
@@ -25,10 +141,13 @@ pub mod worker;
 #[cfg(test)]
 mod tests;
 
+use thiserror::Error;
+
 use crate::wire::{ErrorMember, OpenError};
 
 /// A message was dropped; the session is as it was.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("{error}")]
 pub struct Dropped<S> {
     /// The state, unchanged.
     pub session: S,

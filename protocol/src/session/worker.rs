@@ -10,8 +10,8 @@ use crate::{
     identity::{Proof, SigningKey},
     job::Job,
     wire::{
-        Body, ClientNonce, Empty, ErrorMember, Event, Head, Header, Kind, OpenError, Opened, Opener, OptionsKey,
-        SealError, Sealer, SessionKeys,
+        Body, ClientNonce, Empty, ErrorMember, Event, Head, Header, Kind, OpenError, Opened, Opener,
+        OptionsKey, SealError, Sealer, SessionKeys,
     },
 };
 
@@ -52,7 +52,8 @@ pub struct Sent<S> {
 }
 
 /// A step that could not be sealed; the state is as it was, and no number is used up.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("{error}")]
 pub struct NotSent<S> {
     /// The state, unchanged.
     pub session: S,
@@ -236,7 +237,8 @@ pub struct AwaitPayload {
 }
 
 impl AwaitPayload {
-    /// Takes the reply. Where the job binds its input, the payload must fit it.
+    /// Takes the reply. Where the job binds its input, the caller refuses a payload that does not fit it;
+    /// see [`input_fits`].
     ///
     /// # Errors
     ///
@@ -372,8 +374,22 @@ reports!(HasOptions AwaitPayload HasPayload);
 
 debug_as_name!(Offer AwaitOptions HasOptions AwaitPayload HasPayload AwaitStatus AwaitAcknowledgement);
 
-/// The salt is needed where a job binds its input: SHA-256(salt ‖ SHA-256(payload)).
+/// Whether `payload` is the one that a job's `input` binds, which is SHA-256(salt ‖ SHA-256(payload)). The
+/// salt comes with the payload, in the head.
 pub fn input_fits(input: &Sha256Hash, salt: Option<&[u8; 32]>, payload: &[u8]) -> bool {
     salt.is_some_and(|salt| Sha256Hash::of([*salt, Sha256Hash::of(payload).0].concat()) == *input)
 }
 
+#[cfg(test)]
+macro_rules! forges {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// Seals what a worker that does not keep to the rules could send.
+            pub(super) fn seal_for_test(&mut self, kind: Kind, head: Head, body: impl Body) -> Vec<u8> {
+                self.channel.sealer.seal(kind, head, body).unwrap().1
+            }
+        }
+    )*};
+}
+#[cfg(test)]
+forges!(HasOptions HasPayload);

@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn the_layout_is_the_documented_one() {
-        let header = Header { kind: Kind::Done, attempt: 0x0102, number: 0x0304_0506_0708_090A, key: [0xEE; 32] };
+        let header =
+            Header { kind: Kind::Done, attempt: 0x0102, number: 0x0304_0506_0708_090A, key: [0xEE; 32] };
         let mut envelope = header.encode().to_vec();
         assert_eq!(envelope[..12], [1, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(envelope[12..], [0xEE; 32]);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::Instance,
     json::{self, Int},
+    member::{self, Object},
     refusal::StepCode,
 };
 
@@ -30,19 +31,19 @@ pub enum Content {
 #[serde(default)]
 pub struct Head {
     /// What the body is; in everything that has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub content: Option<Content>,
     /// In replies: the number of the request answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub re: Option<Int>,
     /// In a reply or `done`: what went wrong, in place of a body.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present_object")]
     pub error: Option<ErrorMember>,
     /// In `options`: the worker's proof, a compact JWS.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub worker: Option<String>,
     /// In `options`: the process that serves.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub instance: Option<Instance>,
     /// In the reply to a `done` without error: the job's close token.
     #[serde(skip_serializing_if = "Option::is_none", with = "token_member")]
@@ -51,14 +52,14 @@ pub struct Head {
     #[serde(skip_serializing_if = "Option::is_none", with = "token_member")]
     pub salt: Option<[u8; 32]>,
     /// In an event.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present_object")]
     pub event: Option<Event>,
 }
 
 impl Head {
     /// Reads a head.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        json::parse(bytes).ok()
+        json::parse(bytes).ok().map(|Object(head)| head)
     }
 }
 
@@ -93,6 +94,7 @@ pub enum Event {
     /// A line for the client's log.
     Log {
         /// The line and its level.
+        #[serde(deserialize_with = "member::object")]
         log: LogLine,
     },
 }
@@ -163,7 +165,7 @@ mod token_member {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[u8; 32]>, D::Error> {
-        Ok(Option::<Sha256Hash>::deserialize(from)?.map(|token| token.0))
+        Ok(Some(Sha256Hash::deserialize(from)?.0))
     }
 }
 
@@ -196,6 +198,12 @@ mod tests {
             r#"{"close":"AA"}"#,
             r#"{"error":{"code":"bad_input"}}"#,
             r#"{"error":{"code":"odd","message":""}}"#,
+            r#"{"error":["bad_input",""]}"#,
+            r#"{"error":null}"#,
+            r#"{"close":null}"#,
+            r#"{"event":[0.5,"half"]}"#,
+            r#"{"event":{"log":["info","line"]}}"#,
+            r#"{"event":{"progress":"half"}}"#,
             "[]",
             "",
         ] {

@@ -74,7 +74,8 @@ impl RecordKey {
     fn cipher(&self) -> ChaCha20Poly1305 {
         let (key, _) = self.0.expose().split_at(KEY_BYTES);
         // The slice has 32 bytes by construction; the fallback is never taken.
-        ChaCha20Poly1305::new_from_slice(key).unwrap_or_else(|_| ChaCha20Poly1305::new(&[0; KEY_BYTES].into()))
+        ChaCha20Poly1305::new_from_slice(key)
+            .unwrap_or_else(|_| ChaCha20Poly1305::new(&[0; KEY_BYTES].into()))
     }
 
     /// The base nonce XOR the number, as in RFC 9180, section 5.2.
@@ -91,7 +92,14 @@ impl RecordKey {
     }
 
     /// Builds one envelope and seals it in its own buffer.
-    fn seal(&self, header: &Header, enc: Option<&Enc>, mut head: Head, body: impl Body, max_bytes: usize) -> Result<Vec<u8>, SealError> {
+    fn seal(
+        &self,
+        header: &Header,
+        enc: Option<&Enc>,
+        mut head: Head,
+        body: impl Body,
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, SealError> {
         let mut envelope = Vec::with_capacity(512);
         envelope.extend_from_slice(&header.encode());
         envelope.extend_from_slice(enc.map(|enc| -> &[u8] { enc.as_bytes() }).unwrap_or_default());
@@ -137,7 +145,14 @@ impl OptionsKey {
     }
 
     /// Seals the `options` envelope. The caller gives the key up once this has succeeded.
-    pub(crate) fn seal(&self, attempt: u16, enc: &Enc, head: Head, body: impl Body, max_bytes: usize) -> Result<Vec<u8>, SealError> {
+    pub(crate) fn seal(
+        &self,
+        attempt: u16,
+        enc: &Enc,
+        head: Head,
+        body: impl Body,
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, SealError> {
         let header = Header { kind: Kind::Options, attempt, number: 0, key: *enc.worker_key() };
         self.0.seal(&header, Some(enc), head, body, max_bytes)
     }
@@ -160,7 +175,13 @@ impl SessionKeys {
     }
 
     /// The worker's ends: it seals from number 1, because `options` was 0.
-    pub(crate) fn for_worker(self, attempt: u16, enc: &Enc, nonce: &ClientNonce, max_bytes: usize) -> (Sealer, Opener) {
+    pub(crate) fn for_worker(
+        self,
+        attempt: u16,
+        enc: &Enc,
+        nonce: &ClientNonce,
+        max_bytes: usize,
+    ) -> (Sealer, Opener) {
         (
             Sealer { key: self.to_client, next: Some(1), attempt, id: *enc.worker_key(), max_bytes },
             Opener::new(self.to_worker, attempt, *nonce.as_bytes()),
@@ -168,7 +189,13 @@ impl SessionKeys {
     }
 
     /// The client's ends.
-    pub(crate) fn for_client(self, attempt: u16, enc: &Enc, nonce: &ClientNonce, max_bytes: usize) -> (Sealer, Opener) {
+    pub(crate) fn for_client(
+        self,
+        attempt: u16,
+        enc: &Enc,
+        nonce: &ClientNonce,
+        max_bytes: usize,
+    ) -> (Sealer, Opener) {
         (
             Sealer { key: self.to_worker, next: Some(0), attempt, id: *nonce.as_bytes(), max_bytes },
             Opener::new(self.to_client, attempt, *enc.worker_key()),
@@ -188,7 +215,12 @@ pub(crate) struct Sealer {
 
 impl Sealer {
     /// Seals a record and returns its number with it.
-    pub(crate) fn seal(&mut self, kind: Kind, head: Head, body: impl Body) -> Result<(u64, Vec<u8>), SealError> {
+    pub(crate) fn seal(
+        &mut self,
+        kind: Kind,
+        head: Head,
+        body: impl Body,
+    ) -> Result<(u64, Vec<u8>), SealError> {
         let number = self.next.ok_or(SealError::Exhausted)?;
         let header = Header { kind, attempt: self.attempt, number, key: self.id };
         let envelope = self.key.seal(&header, None, head, body, self.max_bytes)?;

@@ -12,19 +12,20 @@
 //! head || body || zero padding`, so that nobody between the peers sees how long either really is. A
 //! record is built, sealed and opened in one buffer.
 
+mod buffer;
 mod envelope;
 mod head;
 mod keys;
 mod padding;
 mod plaintext;
 
+pub(crate) use self::{
+    envelope::HEADER_BYTES,
+    keys::{Opener, OptionsKey, Sealer, SessionKeys},
+};
 pub use self::{
     envelope::{Header, Kind, MIN_ENVELOPE_BYTES},
     head::{Content, ErrorMember, Event, Head, LogLevel, MAX_HEAD_BYTES},
     keys::{ClientNonce, OpenError, SealError},
     plaintext::{Body, BodyError, Empty, Json, Opened, Raw},
-};
-pub(crate) use self::{
-    envelope::HEADER_BYTES,
-    keys::{Opener, OptionsKey, Sealer, SessionKeys},
 };

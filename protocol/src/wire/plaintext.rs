@@ -2,9 +2,11 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
-use zeroize::Zeroize as _;
+use zeroize::Zeroizing;
 
 use super::{
+    buffer::Buffer,
+    envelope::TAG_BYTES,
     head::{Content, Head, MAX_HEAD_BYTES},
     padding::padded,
 };
@@ -17,12 +19,18 @@ pub trait Body {
     /// What the body is; `None` if there is none.
     fn content(&self) -> Option<Content>;
 
-    /// Appends the body to `out`.
+    /// Appends the body to `out`, where at least [`Body::size_hint`] bytes fit without its moving.
     ///
     /// # Errors
     ///
     /// When a value has no JSON form.
     fn write(self, out: &mut Vec<u8>) -> Result<(), BodyError>;
+
+    /// How many bytes the body has, if that is known beforehand. A vector that has to move while it is
+    /// written to leaves a copy behind.
+    fn size_hint(&self) -> usize {
+        0
+    }
 }
 
 /// A body that has no JSON form, or whose JSON is not what was expected.
@@ -42,7 +50,7 @@ impl<T: Serialize> Body for Json<T> {
     }
 
     fn write(self, out: &mut Vec<u8>) -> Result<(), BodyError> {
-        serde_json::to_writer(out, &self.0).map_err(|error| BodyError(error.to_string()))
+        serde_json::to_writer(Buffer::new(out), &self.0).map_err(|error| BodyError(error.to_string()))
     }
 }
 
@@ -56,8 +64,12 @@ impl<B: AsRef<[u8]>> Body for Raw<B> {
     }
 
     fn write(self, out: &mut Vec<u8>) -> Result<(), BodyError> {
-        out.extend_from_slice(self.0.as_ref());
+        Buffer::new(out).extend(self.0.as_ref());
         Ok(())
+    }
+
+    fn size_hint(&self) -> usize {
+        self.0.as_ref().len()
     }
 }
 
@@ -75,13 +87,15 @@ impl Body for Empty {
     }
 }
 
-/// Appends the plaintext to `out`, padded.
+/// Appends the plaintext to `out`, padded, and leaves room for the tag.
 pub(super) fn write(head: &mut Head, body: impl Body, out: &mut Vec<u8>) -> Result<(), BodyError> {
     let start = out.len();
     head.content = body.content();
     out.extend_from_slice(&[0; LENGTHS_BYTES]);
-    serde_json::to_writer(&mut *out, head).map_err(|error| BodyError(error.to_string()))?;
+    serde_json::to_writer(Buffer::new(out), head).map_err(|error| BodyError(error.to_string()))?;
     let head_bytes = out.len() - start - LENGTHS_BYTES;
+    let expected = padded(LENGTHS_BYTES + head_bytes + body.size_hint()) + TAG_BYTES;
+    Buffer::new(out).reserve(expected - LENGTHS_BYTES - head_bytes);
     body.write(out)?;
     let length = out.len() - start;
     let body_bytes = length - LENGTHS_BYTES - head_bytes;
@@ -93,20 +107,23 @@ pub(super) fn write(head: &mut Head, body: impl Body, out: &mut Vec<u8>) -> Resu
     for (byte, value) in out.iter_mut().skip(start).zip(lengths.as_flattened()) {
         *byte = *value;
     }
-    out.resize(start + padded(length), 0);
+    let padding = padded(length) - length;
+    Buffer::new(out).reserve(padding + TAG_BYTES);
+    out.resize(start + length + padding, 0);
     Ok(())
 }
 
 /// An opened record: its head, and the body where it was opened.
 pub struct Opened {
     head: Head,
-    buffer: Vec<u8>,
+    buffer: Zeroizing<Vec<u8>>,
     body: std::ops::Range<usize>,
 }
 
 impl Opened {
     /// Takes apart the plaintext that lies in `buffer` at `at`; `None` if it is malformed.
     pub(super) fn parse(buffer: Vec<u8>, at: std::ops::Range<usize>) -> Option<Self> {
+        let buffer = Zeroizing::new(buffer);
         let plaintext = buffer.get(at.clone())?;
         let (head_bytes, rest) = plaintext.split_first_chunk()?;
         let (body_bytes, rest) = rest.split_first_chunk()?;
@@ -152,12 +169,6 @@ impl Opened {
             Some(Content::Stream) => Err(BodyError("is a stream, which is not supported here".to_owned())),
             None => Err(BodyError("is missing".to_owned())),
         }
-    }
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        self.buffer.zeroize();
     }
 }
 

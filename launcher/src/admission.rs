@@ -1,0 +1,110 @@
+//! Admission: what a launch request must be, and how a job begins.
+
+use bytes::Bytes;
+use serde::Serialize;
+use subrosa_protocol::{
+    delivery::{Last, OnLaunch, on_launch},
+    id::{JobId, WorkerName},
+    launch::{LaunchError, LaunchRequest, MAX_REQUEST_BYTES},
+    record::Event,
+    refusal::Code,
+    subject::Namespace,
+};
+use subrosa_transport::{HistoryError, now_ms};
+use tokio::time::Instant;
+
+use crate::{
+    error::Trouble,
+    office::{Office, Seen, Written, short},
+    refused::{Failed, Refused},
+};
+
+/// The answer to a launch request.
+#[derive(Debug, Serialize)]
+pub(crate) struct Launched {
+    job: JobId,
+    state: &'static str,
+}
+
+/// Checks what costs little: size, shape, and that the job is for the worker in the subject, which has to
+/// be one that may be launched.
+fn read(
+    subject: &str,
+    payload: &[u8],
+    namespace: &Namespace,
+    is_known: impl Fn(&WorkerName) -> bool,
+) -> Result<LaunchRequest, Refused> {
+    let refuse = |error: LaunchError| Refused::new(error.code(), error.to_string());
+    if payload.len() > MAX_REQUEST_BYTES {
+        return Err(refuse(LaunchError::TooLarge { bytes: payload.len() }));
+    }
+    let worker: WorkerName =
+        subject.rsplit('.').next().and_then(|token| token.parse().ok()).ok_or_else(|| {
+            Refused::new(Code::UnknownWorker, "the subject does not end in a worker's name")
+        })?;
+    if !is_known(&worker) {
+        return Err(Refused::new(Code::UnknownWorker, "no such worker may be launched here"));
+    }
+    let request = LaunchRequest::parse(payload, namespace).map_err(refuse)?;
+    if *request.job().worker() != worker {
+        return Err(Refused::new(Code::BadRequest, "the job's `worker` is not the one in the subject"));
+    }
+    Ok(request)
+}
+
+impl Office {
+    /// Admits a job, or answers with the state of one that has been admitted before.
+    pub(crate) async fn launch(&self, subject: &str, payload: &[u8]) -> Result<Launched, Failed> {
+        let deadline = self.deadline();
+        let request = read(subject, payload, &self.namespace, |worker| self.workers.contains_key(worker))?;
+        let job = request.job();
+        let (worker, id) = (job.worker(), job.id());
+        match request.check_times(now_ms()) {
+            Err(LaunchError::Expired) => {
+                // It may have begun in time.
+                let stored = self.history.last(worker, id, deadline).await?;
+                let seen = self.judge(worker, id, stored);
+                return match seen.last {
+                    Last::Absent => Err(LaunchError::Expired.into()),
+                    _ => Ok(Launched { job: *id, state: seen.state() }),
+                };
+            }
+            checked => checked?,
+        }
+        request.verify()?;
+        let event = Event::Queued { request: request.bytes().to_vec() };
+        let seen = match self.write(worker, id, 0, None, event).await {
+            Ok(Written::Won(seen)) => {
+                tracing::info!(job = short(id), %worker, "admitted");
+                seen
+            }
+            Ok(Written::Lost(seen)) => seen,
+            Err(HistoryError::Full) => {
+                return Err(Refused::new(Code::Overloaded, "the store of the jobs' histories is full").into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.repeat_launch(worker, id, &seen, deadline).await
+    }
+
+    /// The second half of a launch: what is `queued` goes to the queue, with the request in its record.
+    async fn repeat_launch(
+        &self,
+        worker: &WorkerName,
+        job: &JobId,
+        seen: &Seen,
+        deadline: Instant,
+    ) -> Result<Launched, Failed> {
+        match (on_launch(&seen.last), &seen.stored) {
+            // Refused, and yet nothing there: not even the replicas agree just now.
+            (OnLaunch::Admit, _) => return Err(Trouble::Restless.into()),
+            (OnLaunch::Queue, Some(stored)) => {
+                if let Some(request) = self.request_in(worker, job, stored) {
+                    self.enqueue(worker, job, Bytes::copy_from_slice(request.bytes()), deadline).await;
+                }
+            }
+            (OnLaunch::Queue | OnLaunch::Answer, _) => {}
+        }
+        Ok(Launched { job: *job, state: seen.state() })
+    }
+}

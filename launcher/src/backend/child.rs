@@ -1,0 +1,184 @@
+//! A child that lives: its message is kept as long as it is worth it, and it never outlives its use.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use subrosa_protocol::{
+    delivery::{Child, ChildView, KeepChild, Last, Snapshot, State, child},
+    id::JobId,
+    launch::LaunchRequest,
+    subject::Control,
+};
+use subrosa_transport::is_alive;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Started, held::Hold, process};
+use crate::office::short;
+
+/// How often a child is looked after.
+const EVERY: Duration = Duration::from_secs(5);
+/// How long a child may take to end after SIGTERM, when its job is no longer its own.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How a child came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// By itself, or because it was no longer worth its message.
+    Ended,
+    /// With the launcher.
+    Stopped,
+}
+
+/// What is known of a child that lives.
+struct Watched<'a> {
+    started: &'a Started,
+    job: JobId,
+    child: &'a Child,
+    /// When it last answered; before its `taken`, when it was started.
+    heard: Instant,
+    /// Whether it has claimed its attempt.
+    has_taken: bool,
+    /// Since when its job is over.
+    over: Option<Instant>,
+    breaks: u64,
+}
+
+impl Started {
+    /// Starts a child for one attempt, and returns when it is gone.
+    pub(super) async fn run(&self, request: &LaunchRequest, child: &Child, hold: &Hold) -> Gone {
+        let job = *request.job().id();
+        let mut running = match process::command(self, request, child.attempt).spawn() {
+            Ok(running) => running,
+            Err(error) => {
+                tracing::error!(worker = %self.name, %error, "the worker's process cannot be started");
+                return Gone::Ended;
+            }
+        };
+        tracing::info!(job = short(&job), worker = %self.name, attempt = child.attempt.get(), "started");
+        let mut watched = Watched {
+            started: self,
+            job,
+            child,
+            heard: Instant::now(),
+            has_taken: false,
+            over: None,
+            breaks: self.office.connection.breaks(),
+        };
+        let mut ticks = interval(EVERY.min(self.office.timing.ack_wait / 3));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopping: Option<Instant> = None;
+        let gone = loop {
+            tokio::select! {
+                ended = running.wait() => {
+                    log_end(&job, &ended);
+                    break if stopping.is_some() { Gone::Stopped } else { Gone::Ended };
+                }
+                () = self.stop.cancelled(), if stopping.is_none() => {
+                    terminate(&running);
+                    stopping = Some(Instant::now() + self.office.timing.drain);
+                }
+                () = until(stopping) => break Gone::Stopped,
+                _ = ticks.tick() => match watched.look().await {
+                    KeepChild::Keep => hold.acker().in_progress().await,
+                    KeepChild::Wait => {}
+                    KeepChild::Kill => break Gone::Ended,
+                },
+            }
+        };
+        end(running, &job).await;
+        gone
+    }
+}
+
+/// Sleeps until then; for ever, if there is no such time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Watched<'_> {
+    /// Looks at the last record, and asks whoever it names.
+    async fn look(&mut self) -> KeepChild {
+        let office = &self.started.office;
+        let name = &self.started.name;
+        let deadline = Instant::now() + EVERY;
+        let stored = match office.history.last(name, &self.job, deadline).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::warn!(job = short(&self.job), %error, "a running job cannot be looked at");
+                self.heard = Instant::now();
+                return KeepChild::Wait;
+            }
+        };
+        let last = office.judge(name, &self.job, stored).last;
+        self.ask(&last).await;
+        let now = Instant::now();
+        let ms = |since: Instant| u64::try_from((now - since).as_millis()).unwrap_or(u64::MAX);
+        let over = !matches!(
+            last,
+            Last::Unverified { .. } | Last::Known(Snapshot { state: State::Queued | State::Open { .. }, .. })
+        );
+        self.over = if over { self.over.or(Some(now)) } else { None };
+        let view = ChildView { silent_ms: ms(self.heard), ended_ms: self.over.map_or(0, ms) };
+        child(&last, self.child, &view)
+    }
+
+    /// Asks for a sign of life. Silence counts on one unbroken connection only.
+    async fn ask(&mut self, last: &Last) {
+        let office = &self.started.office;
+        if let Last::Known(Snapshot { state: State::Open { instance, .. }, attempt, .. }) = last
+            && *attempt == self.child.attempt.get()
+        {
+            let subject = office.namespace.control(&self.started.name, instance, &self.job, Control::Alive);
+            match is_alive(&office.connection, &subject, self.child.attempt).await {
+                Ok(true) => self.heard = Instant::now(),
+                Ok(false) if !self.has_taken => self.heard = Instant::now(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(job = short(&self.job), %error, "a running job cannot be asked");
+                    self.heard = Instant::now();
+                }
+            }
+            self.has_taken = true;
+        }
+        let breaks = office.connection.breaks();
+        if breaks != self.breaks {
+            self.breaks = breaks;
+            self.heard = Instant::now();
+        }
+    }
+}
+
+/// Ends a process, if it has not ended yet, and reaps it.
+async fn end(mut running: tokio::process::Child, job: &JobId) {
+    if matches!(running.try_wait(), Ok(Some(_))) {
+        return;
+    }
+    terminate(&running);
+    if let Ok(ended) = tokio::time::timeout(GRACE, running.wait()).await {
+        return log_end(job, &ended);
+    }
+    tracing::warn!(job = short(job), "the worker's process does not end, and is killed");
+    if let Err(error) = running.kill().await {
+        tracing::error!(job = short(job), %error, "the worker's process cannot be killed");
+    }
+}
+
+fn log_end(job: &JobId, ended: &std::io::Result<std::process::ExitStatus>) {
+    match ended {
+        Ok(status) if status.success() => tracing::info!(job = short(job), "the worker's process has ended"),
+        Ok(status) => tracing::warn!(job = short(job), %status, "the worker's process has ended"),
+        Err(error) => tracing::error!(job = short(job), %error, "the worker's process cannot be waited for"),
+    }
+}
+
+fn terminate(running: &tokio::process::Child) {
+    let pid = running.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid
+        && let Err(error) = kill_process(pid, Signal::TERM)
+    {
+        tracing::debug!(%error, "the worker's process was not signalled");
+    }
+}

@@ -1,0 +1,92 @@
+//! Workers that the launcher starts itself.
+
+mod child;
+mod delivery;
+mod held;
+mod process;
+
+use std::{sync::Arc, time::Duration};
+
+use subrosa_protocol::id::WorkerName;
+use subrosa_transport::{Backoff, Queue, QueueError};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{delivery::Puller, held::Held};
+use crate::{
+    config::{Backend, Process},
+    guard::Guard,
+    office::Shared,
+};
+
+/// One worker that is started per job.
+pub(crate) struct Started {
+    pub(crate) office: Shared,
+    pub(crate) name: WorkerName,
+    pub(crate) process: Process,
+    pub(crate) guard: Guard,
+    pub(crate) held: Held,
+    /// The launcher is about to end.
+    pub(crate) stop: CancellationToken,
+}
+
+/// All pullers.
+pub(crate) struct Backends {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Backends {
+    /// Opens the queues of all workers that are started here, and pulls for each of their slots.
+    pub(crate) async fn start(office: &Shared, guard: &Guard) -> Result<Self, QueueError> {
+        let backends = Self { stop: CancellationToken::new(), tasks: TaskTracker::new() };
+        for worker in office.workers.values() {
+            let Backend::Process(process) = &worker.backend else { continue };
+            let queue = Queue::open(&office.connection, &office.namespace, &worker.name).await?;
+            let started = Arc::new(Started {
+                office: office.clone(),
+                name: worker.name.clone(),
+                process: process.clone(),
+                guard: guard.clone(),
+                held: Held::default(),
+                stop: backends.stop.clone(),
+            });
+            for _ in 0..process.max_running {
+                let puller = Puller::new(started.clone(), queue.ack_wait());
+                backends.tasks.spawn(pull(puller, queue.another()));
+            }
+        }
+        Ok(backends)
+    }
+
+    /// Pulls nothing more, and lets what runs finish, up to a limit.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// One slot: one job after another.
+async fn pull(puller: Puller, mut queue: Queue) {
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+    loop {
+        let delivery = tokio::select! {
+            biased;
+            () = puller.stopped() => return,
+            delivery = queue.next() => delivery,
+        };
+        match delivery {
+            Ok(delivery) => {
+                backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+                puller.handle(delivery).await;
+            }
+            Err(error) => {
+                tracing::error!(worker = %puller.name(), %error, "no jobs can be pulled");
+                tokio::select! {
+                    () = puller.stopped() => return,
+                    () = backoff.wait() => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The configuration as it stands in the file.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::Deserialize;
+use subrosa_protocol::{id::WorkerName, subject};
+use subrosa_transport::Connect;
+
+use super::{
+    Backend, Config, ConfigError, Process, Storage, Stream, Streams, Timing, Worker,
+    values::{Humane, Size},
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    #[serde(default)]
+    nats: Nats,
+    namespace: Option<String>,
+    key_file: PathBuf,
+    trust_file: PathBuf,
+    #[serde(default)]
+    worker: Vec<WorkerWire>,
+    #[serde(default)]
+    streams: StreamsWire,
+    #[serde(default)]
+    timing: TimingWire,
+    max_requests: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nats {
+    url: Option<String>,
+    credentials: Option<PathBuf>,
+    inbox_prefix: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkerWire {
+    name: WorkerName,
+    backend: BackendWire,
+    command: Option<Vec<String>>,
+    max_running: Option<usize>,
+    key_file: Option<PathBuf>,
+    trust_file: Option<PathBuf>,
+    nats_url: Option<String>,
+    credentials: Option<PathBuf>,
+    inbox_prefix: Option<String>,
+    env: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum BackendWire {
+    Resident,
+    Process,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct StreamsWire {
+    queue: StreamWire,
+    records: StreamWire,
+    results: StreamWire,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct StreamWire {
+    replicas: Option<u8>,
+    storage: Storage,
+    max_age: Option<Humane>,
+    max_bytes: Option<Size>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TimingWire {
+    ack_wait: Option<Humane>,
+    request: Option<Humane>,
+    probe: Option<Humane>,
+    sweep: Option<Humane>,
+    queued_age: Option<Humane>,
+    open_age: Option<Humane>,
+    drain: Option<Humane>,
+}
+
+/// Reads a configuration.
+pub(super) fn read(text: &str) -> Result<Config, ConfigError> {
+    let wire: Wire = toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        // Its first line only: the others repeat the file.
+        let message = error.message().lines().next().unwrap_or_default().to_owned();
+        ConfigError::Toml { line, message }
+    })?;
+    wire.check()
+}
+
+impl Wire {
+    fn check(self) -> Result<Config, ConfigError> {
+        let namespace = match self.namespace {
+            Some(text) => text.parse().map_err(|error| invalid("namespace", error))?,
+            None => subject::Namespace::default(),
+        };
+        let url = self.nats.url.unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
+        check_inbox_prefix("nats.inbox_prefix", self.nats.inbox_prefix.as_deref())?;
+        let mut nats = Connect::new(url, "subrosa-launcher");
+        nats.credentials = self.nats.credentials;
+        nats.inbox_prefix = self.nats.inbox_prefix;
+        if self.worker.is_empty() {
+            return Err(invalid("worker", "names no worker: add a [[worker]]"));
+        }
+        let mut names = BTreeSet::new();
+        let mut workers = Vec::with_capacity(self.worker.len());
+        for worker in self.worker {
+            if !names.insert(worker.name.clone()) {
+                return Err(invalid("worker.name", format!("stands twice: {}", worker.name)));
+            }
+            workers.push(worker.check(&nats.url)?);
+        }
+        let max_requests = self.max_requests.unwrap_or(256);
+        if !(1..=65_536).contains(&max_requests) {
+            return Err(invalid("max_requests", "must be 1 to 65536"));
+        }
+        Ok(Config {
+            nats,
+            namespace,
+            key_file: self.key_file,
+            trust_file: self.trust_file,
+            workers,
+            streams: self.streams.check()?,
+            timing: self.timing.check()?,
+            max_requests,
+        })
+    }
+}
+
+impl WorkerWire {
+    fn check(self, nats_url: &str) -> Result<Worker, ConfigError> {
+        let name = self.name;
+        let member = |member: &str| format!("worker.{member} of {name}");
+        let backend = match self.backend {
+            BackendWire::Resident => {
+                let given = [
+                    ("command", self.command.is_some()),
+                    ("max_running", self.max_running.is_some()),
+                    ("key_file", self.key_file.is_some()),
+                    ("trust_file", self.trust_file.is_some()),
+                    ("nats_url", self.nats_url.is_some()),
+                    ("credentials", self.credentials.is_some()),
+                    ("inbox_prefix", self.inbox_prefix.is_some()),
+                    ("env", self.env.is_some()),
+                ];
+                if let Some((superfluous, _)) = given.iter().find(|(_, given)| *given) {
+                    return Err(invalid(
+                        member(superfluous),
+                        "is for the backend \"process\": a resident worker is started by somebody else",
+                    ));
+                }
+                Backend::Resident
+            }
+            BackendWire::Process => {
+                let missing =
+                    |name| move || invalid(member(name), "is missing: the backend \"process\" needs it");
+                let command = self.command.ok_or_else(missing("command"))?;
+                let (program, args) =
+                    command.split_first().ok_or_else(|| invalid(member("command"), "names no program"))?;
+                let max_running = self.max_running.unwrap_or(4);
+                if !(1..=4096).contains(&max_running) {
+                    return Err(invalid(member("max_running"), "must be 1 to 4096"));
+                }
+                check_inbox_prefix(&member("inbox_prefix"), self.inbox_prefix.as_deref())?;
+                let env = self.env.unwrap_or_default();
+                check_env(&member("env"), &env)?;
+                Backend::Process(Process {
+                    program: PathBuf::from(program),
+                    args: args.to_vec(),
+                    max_running,
+                    key_file: self.key_file.ok_or_else(missing("key_file"))?,
+                    trust_file: self.trust_file.ok_or_else(missing("trust_file"))?,
+                    nats_url: self.nats_url.unwrap_or_else(|| nats_url.to_owned()),
+                    credentials: self.credentials,
+                    inbox_prefix: self.inbox_prefix,
+                    env,
+                })
+            }
+        };
+        Ok(Worker { name, backend })
+    }
+}
+
+/// What `env` sets is the operator's business, but for what the launcher itself sets.
+fn check_env(member: &str, env: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    for (name, value) in env {
+        if name.starts_with("SUBROSA_") {
+            return Err(invalid(member, format!("must not set {name}: the launcher does")));
+        }
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(invalid(member, "has a variable that no environment can hold"));
+        }
+    }
+    Ok(())
+}
+
+fn check_inbox_prefix(member: &str, prefix: Option<&str>) -> Result<(), ConfigError> {
+    match prefix {
+        Some(prefix) if prefix.contains('.') || !subject::may_answer(&format!("{prefix}.x")) => {
+            Err(invalid(member, "must be _INBOX or begin with _INBOX_, without dots or wildcards"))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl StreamsWire {
+    fn check(self) -> Result<Streams, ConfigError> {
+        let mut streams = Streams {
+            queue: self.queue.check("streams.queue")?,
+            records: self.records.check("streams.records")?,
+            results: self.results.check("streams.results")?,
+        };
+        let results_age = *streams.results.max_age.get_or_insert(7 * DAY);
+        if streams.records.max_age.is_some_and(|age| age < results_age + 3 * DAY) {
+            return Err(invalid(
+                "streams.records.max_age",
+                "must be at least 3 days more than that of the results: a history has to outlive its job",
+            ));
+        }
+        Ok(streams)
+    }
+}
+
+impl StreamWire {
+    fn check(self, name: &str) -> Result<Stream, ConfigError> {
+        let replicas = self.replicas.unwrap_or(1);
+        if !(1..=5).contains(&replicas) {
+            return Err(invalid(format!("{name}.replicas"), "must be 1 to 5"));
+        }
+        let max_age = self.max_age.map(|age| age.0);
+        if max_age.is_some_and(|age| age < Duration::from_secs(3600)) {
+            return Err(invalid(format!("{name}.max_age"), "must be at least \"1h\""));
+        }
+        let max_bytes = self.max_bytes.map(|size| size.0);
+        if max_bytes.is_some_and(|bytes| bytes < 1 << 20) {
+            return Err(invalid(format!("{name}.max_bytes"), "must be at least \"1MiB\""));
+        }
+        Ok(Stream { replicas, storage: self.storage, max_age, max_bytes })
+    }
+}
+
+impl TimingWire {
+    fn check(self) -> Result<Timing, ConfigError> {
+        let seconds = Duration::from_secs;
+        let within = |name: &str, given: Option<Humane>, default: u64, least: u64, most: u64| {
+            let value = given.map_or(seconds(default), |given| given.0);
+            if (seconds(least)..=seconds(most)).contains(&value) {
+                Ok(value)
+            } else {
+                Err(invalid(format!("timing.{name}"), format!("must be \"{least}s\" to \"{most}s\"")))
+            }
+        };
+        Ok(Timing {
+            ack_wait: within("ack_wait", self.ack_wait, 30, 5, 3600)?,
+            request: within("request", self.request, 10, 2, 600)?,
+            probe: within("probe", self.probe, 10, 1, 600)?,
+            sweep: within("sweep", self.sweep, 15, 1, 3600)?,
+            queued_age: within("queued_age", self.queued_age, 30, 1, 86_400)?,
+            open_age: within("open_age", self.open_age, 600, 10, 86_400)?,
+            drain: within("drain", self.drain, 30, 0, 86_400)?,
+        })
+    }
+}
+
+fn invalid(member: impl Into<String>, rule: impl ToString) -> ConfigError {
+    ConfigError::Invalid { member: member.into(), rule: rule.to_string() }
+}

@@ -1,0 +1,337 @@
+//! The launcher's configuration: a TOML file, every member of which `subrosa-launcher.example.toml` explains.
+
+mod file;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use subrosa_protocol::{
+    id::WorkerName,
+    identity::{
+        SigningKey, Thumbprint, Trust, TrustError, Untrusted,
+        file::{self as keys, KeyFileError},
+    },
+    subject::Namespace,
+};
+use subrosa_transport::Connect;
+use thiserror::Error;
+
+/// An example with every member, as it is installed beside the program.
+pub const EXAMPLE: &str = include_str!("../../subrosa-launcher.example.toml");
+
+/// What a launcher is to do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// How to reach NATS.
+    pub nats: Connect,
+    /// The first token of every subject.
+    pub namespace: Namespace,
+    /// The launcher's signing key, a JWK file.
+    pub key_file: PathBuf,
+    /// The launchers and workers whose records count, a JWK Set.
+    pub trust_file: PathBuf,
+    /// The workers that may be launched.
+    pub workers: Vec<Worker>,
+    /// The streams as `--setup` makes them and as a running launcher expects them.
+    pub streams: Streams,
+    /// How long things may take.
+    pub timing: Timing,
+    /// How many requests are worked on at once; what comes beyond is refused as `overloaded`.
+    pub max_requests: usize,
+}
+
+/// A worker that may be launched.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Worker {
+    /// Its name.
+    pub name: WorkerName,
+    /// Who starts it.
+    pub backend: Backend,
+}
+
+/// Who starts a worker.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Backend {
+    /// Somebody else; it pulls its jobs itself.
+    Resident,
+    /// The launcher, one process per job.
+    Process(Process),
+}
+
+impl Backend {
+    /// The backend's name in configuration files and answers.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Resident => "resident",
+            Self::Process(_) => "process",
+        }
+    }
+}
+
+/// How the launcher starts a worker.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Process {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// How many run at once.
+    pub max_running: usize,
+    /// The workers' signing key, a JWK file.
+    pub key_file: PathBuf,
+    /// The launchers and workers whose records count for the worker.
+    pub trust_file: PathBuf,
+    /// The NATS server that the workers use.
+    pub nats_url: String,
+    /// The workers' NATS credentials file.
+    pub credentials: Option<PathBuf>,
+    /// The prefix of the workers' reply subjects.
+    pub inbox_prefix: Option<String>,
+    /// More of the workers' environment.
+    pub env: BTreeMap<String, String>,
+}
+
+/// The three streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// The work queue.
+    pub queue: Stream,
+    /// The jobs' histories.
+    pub records: Stream,
+    /// The stored results.
+    pub results: Stream,
+}
+
+/// One stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stream {
+    /// How many servers of a cluster keep it.
+    pub replicas: u8,
+    /// Where.
+    pub storage: Storage,
+    /// What is older is removed; nothing is, if absent.
+    pub max_age: Option<Duration>,
+    /// How large it may become; as large as the server lets it, if absent.
+    pub max_bytes: Option<u64>,
+}
+
+/// Where a stream is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// On disk.
+    #[default]
+    File,
+    /// In memory: lost with the server.
+    Memory,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timing {
+    /// How long a delivered job may go without a sign of life before it is delivered again.
+    pub ack_wait: Duration,
+    /// How long one request may be worked on.
+    pub request: Duration,
+    /// How long the process that holds an attempt is asked before it counts as silent.
+    pub probe: Duration,
+    /// How often the sweep looks for what lies about.
+    pub sweep: Duration,
+    /// What is queued for longer is published to the queue again.
+    pub queued_age: Duration,
+    /// What is otherwise open for longer without a new record, likewise.
+    pub open_age: Duration,
+    /// How long running workers may take to finish after SIGTERM.
+    pub drain: Duration,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {reason}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+    /// What is in the file is refused.
+    #[error("{}: {reason}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: Box<Self>,
+    },
+    /// Not TOML, or not the members that a configuration has.
+    #[error("line {line}: {message}")]
+    Toml {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A member that breaks a rule.
+    #[error("`{member}` {rule}")]
+    Invalid {
+        /// The member.
+        member: String,
+        /// The rule.
+        rule: String,
+    },
+    /// A file that the configuration names is not there.
+    #[error("`{member}` names the file {}, which does not exist", path.display())]
+    MissingFile {
+        /// The member.
+        member: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key file cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// A trust file cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A key of this configuration is not trusted by it: its own records would not count.
+    #[error("{} does not trust the key in {}: {reason}", trust.display(), key.display())]
+    Untrusted {
+        /// The trust file.
+        trust: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// Why.
+        reason: Untrusted,
+    },
+}
+
+/// A launcher's own key, and the keys that it trusts.
+#[derive(Debug)]
+pub struct Keys {
+    /// Signs its records.
+    pub identity: SigningKey,
+    /// Whose records count.
+    pub trust: Trust,
+}
+
+impl Config {
+    /// Reads a configuration. Relative paths are as they stand.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Toml`], with the line, and [`ConfigError::Invalid`], with the member.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        file::read(text)
+    }
+
+    /// Reads a configuration file. Relative paths in it begin where the file lies.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Config::from_toml`]; the error names the file.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|reason| ConfigError::Read { path: path.to_owned(), reason })?;
+        let mut config = Self::from_toml(&text)
+            .map_err(|reason| ConfigError::InFile { path: path.to_owned(), reason: Box::new(reason) })?;
+        if let Some(directory) = path.parent() {
+            config.paths(|member| {
+                if member.is_relative() {
+                    *member = directory.join(&member);
+                }
+            });
+        }
+        Ok(config)
+    }
+
+    fn paths(&mut self, mut change: impl FnMut(&mut PathBuf)) {
+        change(&mut self.key_file);
+        change(&mut self.trust_file);
+        self.nats.credentials.iter_mut().for_each(&mut change);
+        for worker in &mut self.workers {
+            let Backend::Process(process) = &mut worker.backend else { continue };
+            // A program without a slash is looked for on PATH.
+            if process.program.components().count() > 1 {
+                change(&mut process.program);
+            }
+            change(&mut process.key_file);
+            change(&mut process.trust_file);
+            process.credentials.iter_mut().for_each(&mut change);
+        }
+    }
+
+    /// Reads all key and trust files, and checks that they fit together.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be used, and a key whose records would not count.
+    pub fn keys(&self) -> Result<Keys, ConfigError> {
+        let identity = keys::load(&self.key_file)?;
+        let trust = Trust::from_file(&self.trust_file)?;
+        trust.launcher(&identity.thumbprint()).map_err(|reason| ConfigError::Untrusted {
+            trust: self.trust_file.clone(),
+            key: self.key_file.clone(),
+            reason,
+        })?;
+        exists("nats.credentials", self.nats.credentials.as_ref())?;
+        for worker in &self.workers {
+            let Backend::Process(process) = &worker.backend else { continue };
+            let member = |member| format!("worker.{member} of {}", worker.name);
+            exists(&member("credentials"), process.credentials.as_ref())?;
+            if process.program.components().count() > 1 {
+                exists(&member("command"), Some(&process.program))?;
+            }
+            process.check_keys(&worker.name, &trust, &self.trust_file, &identity.thumbprint())?;
+        }
+        Ok(Keys { identity, trust })
+    }
+}
+
+impl Process {
+    /// The worker's records count for the launcher, and the launcher's for the worker.
+    fn check_keys(
+        &self,
+        name: &WorkerName,
+        trust: &Trust,
+        trust_file: &Path,
+        launcher: &Thumbprint,
+    ) -> Result<(), ConfigError> {
+        let worker = keys::load(&self.key_file)?.thumbprint();
+        trust.worker(&worker, name).map_err(|reason| ConfigError::Untrusted {
+            trust: trust_file.to_owned(),
+            key: self.key_file.clone(),
+            reason,
+        })?;
+        Trust::from_file(&self.trust_file)?.launcher(launcher).map_err(|reason| ConfigError::Untrusted {
+            trust: self.trust_file.clone(),
+            key: PathBuf::from("the launcher's key_file"),
+            reason,
+        })
+    }
+}
+
+fn exists(member: &str, path: Option<&PathBuf>) -> Result<(), ConfigError> {
+    match path {
+        Some(path) if !path.exists() => {
+            Err(ConfigError::MissingFile { member: member.to_owned(), path: path.clone() })
+        }
+        _ => Ok(()),
+    }
+}

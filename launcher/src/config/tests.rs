@@ -1,0 +1,114 @@
+use super::*;
+
+/// A configuration with these further lines.
+fn with(more: &str) -> String {
+    format!(
+        "key_file = \"k\"\ntrust_file = \"t\"\n[[worker]]\nname = \"echo\"\nbackend = \"resident\"\n{more}"
+    )
+}
+
+fn refusal(text: &str) -> String {
+    Config::from_toml(text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_example_is_good_and_says_the_defaults() {
+    let config = Config::from_toml(EXAMPLE).unwrap();
+    // What is commented out is the default: written out, it changes nothing but what has none.
+    let written: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(member) if member.contains(" = ") && !member.contains('`') => format!("{member}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let written = Config::from_toml(&written).unwrap();
+    assert_eq!(written.timing, config.timing);
+    assert_eq!(written.namespace, config.namespace);
+    assert_eq!(written.max_requests, config.max_requests);
+    assert_eq!(written.streams.results.max_age, config.streams.results.max_age);
+    assert_eq!(config.nats.inbox_prefix, None);
+    assert_eq!(written.nats.inbox_prefix.as_deref(), Some("_INBOX_launcher"));
+    let Backend::Process(process) = &config.workers[1].backend else { panic!("it is a process") };
+    assert_eq!((process.program.to_str(), process.max_running), (Some("create-proof"), 4));
+}
+
+#[test]
+fn errors_name_the_line() {
+    assert!(refusal("key_file = ").starts_with("line 1: "));
+    let text = with("[timing]\n\nack_wait = \"1 fortnight\"\n");
+    assert_eq!(
+        refusal(&text),
+        "line 8: a duration is a number and a unit out of ms, s, m, h and d, as \"30s\""
+    );
+    let text = with("[timing]\nhurry = true\n");
+    let refused = refusal(&text);
+    assert!(refused.starts_with("line 7: unknown field `hurry`, expected one of `ack_wait`"), "{refused}");
+    assert!(
+        refusal(&with("[[worker]]\nname = \"Echo\"\nbackend = \"resident\""))
+            .starts_with("line 7: a worker's name")
+    );
+    assert!(
+        refusal(&with("[[worker]]\nname = \"x\"\nbackend = \"moon\""))
+            .starts_with("line 8: unknown variant `moon`")
+    );
+    assert!(refusal("trust_file = \"t\"").contains("missing field `key_file`"));
+}
+
+#[test]
+fn rules_name_the_member() {
+    for (more, member) in [
+        ("[[worker]]\nname = \"echo\"\nbackend = \"resident\"", "`worker.name` stands twice: echo"),
+        ("[[worker]]\nname = \"x\"\nbackend = \"process\"", "`worker.command of x` is missing"),
+        (
+            "[[worker]]\nname = \"x\"\nbackend = \"process\"\ncommand = []\nkey_file = \"k\"\ntrust_file = \"t\"",
+            "`worker.command of x` names no program",
+        ),
+        (
+            "[[worker]]\nname = \"x\"\nbackend = \"process\"\ncommand = [\"x\"]\nkey_file = \"k\"",
+            "`worker.trust_file of x` is missing",
+        ),
+        (
+            "[[worker]]\nname = \"x\"\nbackend = \"resident\"\ncommand = [\"x\"]",
+            "`worker.command of x` is for",
+        ),
+        ("[nats]\ninbox_prefix = \"subrosa\"", "`nats.inbox_prefix` must be _INBOX"),
+        ("[streams.queue]\nreplicas = 6", "`streams.queue.replicas` must be 1 to 5"),
+        ("[streams.records]\nmax_age = \"8d\"", "`streams.records.max_age` must be at least 3 days more"),
+        ("[streams.records]\nmax_bytes = 1", "`streams.records.max_bytes` must be at least \"1MiB\""),
+        ("[timing]\nack_wait = \"1s\"", "`timing.ack_wait` must be \"5s\" to \"3600s\""),
+        (
+            "[[worker]]\nname = \"x\"\nbackend = \"process\"\ncommand = [\"x\"]\nkey_file = \"k\"\n\
+             trust_file = \"t\"\nenv = { SUBROSA_JOB = \"x\" }",
+            "`worker.env of x` must not set SUBROSA_JOB",
+        ),
+    ] {
+        let refused = refusal(&with(more));
+        assert!(refused.starts_with(member), "{refused}");
+    }
+    assert!(refusal("key_file = \"k\"\ntrust_file = \"t\"").starts_with("`worker` names no worker"));
+}
+
+#[test]
+fn relative_paths_begin_at_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("launcher.toml");
+    std::fs::write(&path, EXAMPLE).unwrap();
+    let config = Config::from_file(&path).unwrap();
+    assert_eq!(config.key_file, directory.path().join("launcher.jwk"));
+    let Backend::Process(process) = &config.workers[1].backend else { panic!("it is a process") };
+    assert_eq!(process.program, Path::new("create-proof"), "looked for on PATH");
+    assert_eq!(process.trust_file, directory.path().join("trust.json"));
+    let missing = config.keys().unwrap_err().to_string();
+    assert!(missing.contains("launcher.jwk"), "{missing}");
+}
+
+#[test]
+fn a_file_that_is_refused_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("launcher.toml");
+    assert!(Config::from_file(&path).unwrap_err().to_string().contains("cannot read the configuration file"));
+    std::fs::write(&path, with("[nats]\nurls = 1")).unwrap();
+    let refused = Config::from_file(&path).unwrap_err().to_string();
+    assert!(refused.contains("launcher.toml: line 7: unknown field `urls`"), "{refused}");
+}

@@ -1,0 +1,55 @@
+//! Why a launcher ends.
+
+use subrosa_transport::{ConnectError, HistoryError, QueueError, RequestError};
+use thiserror::Error;
+
+use crate::{config::ConfigError, streams::StreamsError};
+
+/// Why a launcher ends.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// NATS cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The streams are not there, or not as they should be.
+    #[error(transparent)]
+    Streams(#[from] StreamsError),
+    /// A queue cannot be used.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// A subject cannot be used.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The services cannot be offered.
+    #[error("the launcher's services cannot be offered on NATS: {0}")]
+    Service(String),
+}
+
+/// Why one request or delivery could not be dealt with. Nothing of it is the requester's fault.
+#[derive(Clone, Debug, Error)]
+pub(crate) enum Trouble {
+    /// A history cannot be read or written.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// Something did not answer.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// It changed whenever it was looked at.
+    #[error("the job's history changes faster than it can be followed")]
+    Restless,
+}
+
+impl Trouble {
+    /// Whether another try may help.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::History(HistoryError::Request(error)) | Self::Request(error) => error.is_passing(),
+            Self::History(_) => false,
+            Self::Restless => true,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A launcher from its start to its end.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    backend::Backends,
+    config::Config,
+    error::Error,
+    guard::Guard,
+    office::{Office, Shared},
+    service::Services,
+    streams, sweep,
+};
+
+/// How long answers and errands may take after the end has come.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// A launcher that takes requests. Any number of them run beside each other; none keeps a state of its own.
+pub struct Launcher {
+    office: Shared,
+    services: Services,
+    backends: Backends,
+    sweep: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Launcher {
+    /// Starts a launcher; returns when it takes requests. `guard` ties the workers that it starts to this
+    /// process; call it from a thread that lives as long as the launcher, on a current-thread runtime.
+    ///
+    /// # Errors
+    ///
+    /// A configuration or files that cannot be used, a server that cannot be reached within 30 s, streams
+    /// that are not as they should be.
+    pub async fn start(config: &Config, guard: &Guard) -> Result<Self, Error> {
+        let keys = config.keys()?;
+        let connection = config.nats.connect().await?;
+        streams::verify(&connection, config).await?;
+        let office: Shared = Arc::new(Office::new(config, keys, connection));
+        let (sweep, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let backends = Backends::start(&office, guard).await?;
+        let services = Services::start(&office, config.max_requests).await?;
+        tasks.spawn(sweep::run(office.clone(), sweep.clone()));
+        tracing::info!(workers = config.workers.len(), "launcher ready");
+        Ok(Self { office, services, backends, sweep, tasks })
+    }
+
+    /// Serves until `shutdown`, and ends gracefully: it takes nothing more, answers what it has been asked,
+    /// and lets the workers that it has started finish, up to the configured limit.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        shutdown.await;
+        tracing::info!("the launcher is about to end");
+        self.sweep.cancel();
+        let services = tokio::time::timeout(FAREWELL, self.services.stop());
+        let (services, ()) = tokio::join!(services, self.backends.stop());
+        if services.is_err() {
+            tracing::warn!("requests are left unanswered");
+        }
+        self.tasks.close();
+        self.office.errands.close();
+        let rest = async {
+            self.tasks.wait().await;
+            self.office.errands.wait().await;
+            self.office.connection.flush().await
+        };
+        if !matches!(tokio::time::timeout(FAREWELL, rest).await, Ok(Ok(()))) {
+            tracing::debug!("not everything was said");
+        }
+        tracing::info!("the launcher has ended");
+    }
+}
+
+/// Runs a launcher until `shutdown`.
+///
+/// # Errors
+///
+/// As for [`Launcher::start`].
+pub async fn run(config: &Config, guard: &Guard, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+    tokio::pin!(shutdown);
+    let launcher = tokio::select! {
+        launcher = Launcher::start(config, guard) => launcher?,
+        () = &mut shutdown => return Ok(()),
+    };
+    launcher.serve(shutdown).await;
+    Ok(())
+}
+
+/// Creates or updates the streams and consumers that a launcher with this configuration needs. It takes an
+/// administrator's rights on NATS, and no key or trust file.
+///
+/// # Errors
+///
+/// A server that cannot be reached, or refuses.
+pub async fn setup(config: &Config) -> Result<(), Error> {
+    let connection = config.nats.connect().await?;
+    streams::setup(&connection, config).await?;
+    Ok(())
+}

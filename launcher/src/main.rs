@@ -1,0 +1,86 @@
+//! `subrosa-launcher`: see `subrosa-launcher.example.toml` for what it can be told.
+
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, anyhow};
+use clap::{Parser, Subcommand};
+use subrosa_launcher::{Config, Guard, guard};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Admits sealed jobs, queues them, starts workers, and keeps the jobs' histories.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Cli {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
+    /// Check the configuration and the files that it names, and end. Needs no server.
+    #[arg(long, conflicts_with = "setup")]
+    check: bool,
+    /// Create or update the streams and consumers on the server, and end. Needs an administrator's rights.
+    #[arg(long)]
+    setup: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(name = guard::SUBCOMMAND, hide = true)]
+    Guard(guard::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(Command::Guard(args)) = cli.command {
+        eprintln!("subrosa-launcher: {}", args.exec());
+        return ExitCode::FAILURE;
+    }
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    match start(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Its messages say their causes themselves.
+            eprintln!("subrosa-launcher: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: &Cli) -> anyhow::Result<()> {
+    let path = cli.config.as_ref().context("no configuration file: use --config FILE")?;
+    let config = Config::from_file(path)?;
+    if cli.check {
+        let keys = config.keys()?;
+        println!("{}: good; the launcher's key is {}", path.display(), keys.identity.thumbprint());
+        return Ok(());
+    }
+    // One thread: this kind of load runs faster on it, and children must be spawned from a thread that
+    // lives as long as the process.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| anyhow!("the runtime cannot be started: {error}"))?;
+    runtime.block_on(async {
+        if cli.setup {
+            return Ok(subrosa_launcher::setup(&config).await?);
+        }
+        let guard = Guard::this_program()
+            .map_err(|error| anyhow!("the path of this program cannot be found out: {error}"))?;
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let shutdown = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        Ok(subrosa_launcher::run(&config, &guard, shutdown).await?)
+    })
+}

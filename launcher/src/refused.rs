@@ -1,0 +1,65 @@
+//! What a request is refused with.
+
+use serde::Serialize;
+use subrosa_protocol::{json, launch::LaunchError, refusal::Code};
+use subrosa_transport::HistoryError;
+
+use crate::error::Trouble;
+
+/// A refusal: a code, and a text that says what to do and repeats nothing of the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+}
+
+/// Why a request has no good answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Failed {
+    /// It is refused.
+    Refused(Refused),
+    /// It could not be worked on.
+    Trouble(Trouble),
+}
+
+impl Refused {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The refusal as it travels.
+    pub(crate) fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Wire<'a> {
+            code: &'a str,
+            message: &'a str,
+        }
+
+        let bytes = json::to_vec(&Wire { code: self.code.word(), message: &self.message });
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<LaunchError> for Failed {
+    fn from(error: LaunchError) -> Self {
+        Self::Refused(Refused::new(error.code(), error.to_string()))
+    }
+}
+
+impl From<HistoryError> for Failed {
+    fn from(error: HistoryError) -> Self {
+        Self::Trouble(error.into())
+    }
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}

@@ -1,0 +1,193 @@
+//! The sweep: now and then, every launcher looks after what lies about. Acting twice does no harm.
+
+mod index;
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    self,
+    consumer::{DeliverPolicy, pull},
+};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use rand::RngExt as _;
+use subrosa_protocol::{
+    delivery::{Ending, Last, Snapshot, State, Sweep, SweepAges, sweep},
+    launch::LaunchRequest,
+};
+use subrosa_transport::{Backoff, now_ms};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::index::{Index, Key};
+use crate::{
+    ends::Ended,
+    error::Trouble,
+    office::{Case, Shared, Written, job_in, short, worker_in},
+};
+
+/// How many jobs are looked at in one run.
+const MOST: usize = 1000;
+/// How many at once.
+const AT_ONCE: usize = 16;
+/// A job that could not be looked at is tried again after this.
+const AGAIN: Duration = Duration::from_secs(30);
+/// A stored result that is younger than its stream's limit and this may still be there.
+const RESULTS_MARGIN: Duration = Duration::from_secs(600);
+
+/// What a look at a job led to.
+enum Looked {
+    /// It has ended.
+    Over,
+    /// It goes on.
+    Open { last: Last, expires_ms: Option<u64> },
+    /// Somebody else came first, or something did not answer.
+    Again,
+}
+
+/// Sweeps until told to stop.
+pub(crate) async fn run(office: Shared, stop: CancellationToken) {
+    let work = async {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        loop {
+            match follow(&office).await {
+                Ok(()) => backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
+                Err(error) => tracing::warn!(error, "the jobs' histories cannot be followed"),
+            }
+            backoff.wait().await;
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Follows the histories from the last record of each, until the connection breaks: then a server may have
+/// lost its last writes.
+async fn follow(office: &Shared) -> Result<(), String> {
+    let breaks = office.connection.breaks();
+    let mut records = subscribe(office).await.map_err(|error| error.to_string())?;
+    let mut index = Index::new(ages(office));
+    let interval = office.timing.sweep;
+    let mut next = Instant::now() + interval.mul_f64(rand::rng().random_range(0.2..=1.0));
+    loop {
+        tokio::select! {
+            message = records.next() => match message {
+                Some(Ok(message)) => see(office, &mut index, &message.subject, &message.payload),
+                Some(Err(error)) => return Err(error.to_string()),
+                None => return Err("the consumer has ended".to_owned()),
+            },
+            () = tokio::time::sleep_until(next) => {
+                if office.connection.breaks() != breaks {
+                    return Ok(());
+                }
+                sweep_once(office, &mut index).await;
+                // Several launchers should not act at the same instant.
+                next = Instant::now() + interval.mul_f64(rand::rng().random_range(0.75..=1.25));
+            }
+        }
+    }
+}
+
+async fn subscribe(office: &Shared) -> Result<pull::Ordered, async_nats::Error> {
+    let context = jetstream::new(office.connection.client().clone());
+    let stream = context.get_stream(office.namespace.records_stream()).await?;
+    let config = pull::OrderedConfig {
+        // Named, as rights are given by subject, and the name and the filter stand in it.
+        name: Some(format!("sweep-{:016x}", rand::rng().random::<u64>())),
+        deliver_policy: DeliverPolicy::LastPerSubject,
+        filter_subject: office.namespace.record_any(),
+        ..pull::OrderedConfig::default()
+    };
+    Ok(stream.create_consumer(config).await?.messages().await?)
+}
+
+fn ages(office: &Shared) -> SweepAges {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    SweepAges {
+        queued_ms: ms(office.timing.queued_age),
+        open_ms: ms(office.timing.open_age),
+        finished_ms: ms(office.results_age.saturating_add(RESULTS_MARGIN)),
+    }
+}
+
+fn see(office: &Shared, index: &mut Index, subject: &str, message: &Bytes) {
+    let (Some(worker), Some(job)) = (worker_in(subject), job_in(subject)) else { return };
+    // Whose workers are unknown here, their keys may be too: nothing could be said of their records.
+    if !office.workers.contains_key(&worker) {
+        return;
+    }
+    let name = worker.clone();
+    index.see((worker, job), message, now_ms(), || {
+        let last = Last::read(Some(message), &job, &name, &office.trust);
+        matches!(last, Last::Known(Snapshot { state: State::Ended, .. }))
+    });
+}
+
+async fn sweep_once(office: &Shared, index: &mut Index) {
+    let due = index.due(now_ms(), MOST);
+    if due.is_empty() {
+        return;
+    }
+    tracing::debug!(due = due.len(), open = index.len(), "sweeping");
+    let looks = due.into_iter().map(|key| async move {
+        let looked = look(office, &key).await.unwrap_or_else(|trouble| {
+            tracing::warn!(job = short(&key.1), worker = %key.0, %trouble, "not swept");
+            Looked::Again
+        });
+        (key, looked)
+    });
+    let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+    while let Some((key, looked)) = looks.next().await {
+        match looked {
+            Looked::Over => index.forget(&key),
+            Looked::Open { last, expires_ms } => index.postpone(&key, &last, expires_ms, now_ms()),
+            Looked::Again => index.again(&key, now_ms(), AGAIN),
+        }
+    }
+}
+
+/// Reads a job's records, and does what has to be done.
+async fn look(office: &Shared, (worker, job): &Key) -> Result<Looked, Trouble> {
+    let Some(case) = office.read(worker, job, office.deadline()).await? else { return Ok(Looked::Over) };
+    let now_ms = now_ms();
+    let request = case.request.as_ref();
+    let expired = request.is_some_and(|request| request.job().expired(now_ms));
+    // A history that does not begin with its job is as broken as one with a gap.
+    let chained = case.chained && request.is_some();
+    match (sweep(&case.seen.last, chained, expired, now_ms, &ages(office)), request) {
+        (Sweep::Leave, _) if matches!(case.seen.last, Last::Known(Snapshot { state: State::Ended, .. })) => {
+            return Ok(Looked::Over);
+        }
+        (Sweep::Leave, _) | (Sweep::Queue, None) => {}
+        (Sweep::Queue, Some(request)) => {
+            let bytes = Bytes::copy_from_slice(request.bytes());
+            office.enqueue(worker, job, bytes, office.deadline()).await;
+        }
+        (Sweep::End(ending), _) => return end(office, &case, ending).await,
+    }
+    let expires_ms = request.map(|request: &LaunchRequest| request.job().description().expires_ms);
+    Ok(Looked::Open { last: case.seen.last, expires_ms })
+}
+
+/// Writes an ending over what was read, and over nothing else.
+async fn end(office: &Shared, case: &Case, ending: Ending) -> Result<Looked, Trouble> {
+    let prev = case.seen.stored.as_ref();
+    let event = ending.into_event();
+    let written = office.write(&case.worker, &case.id, case.highest_attempt(), prev, event).await?;
+    let Written::Won(seen) = written else { return Ok(Looked::Again) };
+    let (job, worker) = (short(&case.id), &case.worker);
+    tracing::info!(job, %worker, code = seen.code(), "swept: {}", seen.state());
+    if let Some(record) = &seen.stored {
+        let ended = Ended {
+            worker: &case.worker,
+            job: &case.id,
+            request: case.request.as_ref(),
+            holder: case.taken.map(|(_, instance)| instance),
+            record,
+        };
+        office.after_end(&ended).await;
+    }
+    Ok(Looked::Over)
+}

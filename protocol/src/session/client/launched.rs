@@ -1,0 +1,192 @@
+//! A job that waits for a worker: opens `options`, believes proofs, and limits what strangers cost.
+
+use rand_core::CryptoRng;
+use thiserror::Error;
+
+use super::{Channel, OwesOptions, repeat::Latest};
+use crate::{
+    hpke::{self, Enc, Mode, RecipientKey},
+    id::{Attempt, Instance, Sha256Hash},
+    identity::{Proof, Thumbprint, Trust, Untrusted},
+    job::Job,
+    session::debug_as_name,
+    wire::{ClientNonce, HEADER_BYTES, Head, Header, Kind, OpenError, Opened, OptionsKey, SessionKeys},
+};
+
+/// Openings without a valid proof that a job pays for at once; one more every
+/// [`REFILL_MS`] milliseconds.
+const FREE_OPENINGS: u64 = 64;
+/// See [`FREE_OPENINGS`].
+const REFILL_MS: u64 = 250;
+
+/// A job that is launched: holds the job's KEM key until the job closes, because a further attempt
+/// needs it.
+pub struct Launched {
+    job: Job,
+    key: RecipientKey,
+    max_bytes: usize,
+    /// The highest attempt that a worker has proven to serve.
+    highest: u16,
+    budget: Budget,
+}
+
+/// Why an `options` was not taken. Nothing has changed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// It does not open, proves nothing, or is of an attempt that is over.
+    #[error(transparent)]
+    Dropped(#[from] OpenError),
+    /// A worker has proven who it is, and is not trusted. It gets no answer.
+    #[error("attempt {attempt} was answered by a worker that is not trusted: {reason}")]
+    Untrusted {
+        /// The attempt that it serves.
+        attempt: Attempt,
+        /// The worker's key.
+        worker: Thumbprint,
+        /// Why it is not trusted.
+        reason: Untrusted,
+    },
+}
+
+/// An `options` from a trusted worker.
+#[derive(Debug)]
+pub struct Options {
+    /// The session, which owes the worker the client's options.
+    pub session: OwesOptions,
+    /// The attempt that the worker serves.
+    pub attempt: Attempt,
+    /// The worker's key.
+    pub worker: Thumbprint,
+    /// The process that serves.
+    pub instance: Instance,
+    /// The worker's public parameters.
+    pub parameters: Opened,
+}
+
+impl Launched {
+    /// The client's side of `job`, whose `client_key` belongs to `key`.
+    pub fn new(job: Job, key: RecipientKey, max_envelope_bytes: usize) -> Self {
+        Self { job, key, max_bytes: max_envelope_bytes, highest: 0, budget: Budget::new() }
+    }
+
+    /// The job.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Opens an `options` envelope of a further attempt. The caller drops the older session, if any.
+    ///
+    /// # Errors
+    ///
+    /// Nothing changes before the worker's proof has passed, and a worker that is not trusted
+    /// changes nothing either. Unknown and stale attempts are dropped before any public-key
+    /// operation, and openings without a proof are limited in their rate: `now_ms` is any clock that
+    /// does not go back.
+    pub fn open_options(
+        &mut self,
+        envelope: Vec<u8>,
+        reply_to: &str,
+        trust: &Trust,
+        rng: &mut impl CryptoRng,
+        now_ms: u64,
+    ) -> Result<Options, OptionsError> {
+        let header = Header::decode(&envelope).ok_or(OpenError)?;
+        let fresh = header.kind == Kind::Options
+            && header.number == 0
+            && header.attempt > self.highest
+            && header.attempt <= self.job.description().max_attempts;
+        let attempt = Attempt::new(header.attempt).map_err(|_| OpenError)?;
+        let enc = envelope.get(HEADER_BYTES..HEADER_BYTES + 32).and_then(|enc| Enc::try_from(enc).ok());
+        let enc = enc.filter(|enc| fresh && *enc.worker_key() == header.key).ok_or(OpenError)?;
+        // Nobody falls back: without the pre-shared key that the job names, no session opens.
+        if self.job.description().psk_id.is_some() {
+            return Err(OpenError.into());
+        }
+        self.budget.take(now_ms)?;
+
+        let info = self.job.info();
+        let exporter = hpke::setup_recipient(&self.key, &enc, &info, Mode::Base).map_err(|_| OpenError)?;
+        let latest = Latest::new(&envelope, reply_to);
+        let parameters = OptionsKey::derive(&exporter).open(envelope, &enc)?;
+        let Head { worker: Some(proof), instance: Some(instance), .. } = parameters.head() else {
+            return Err(OpenError.into());
+        };
+        let instance = *instance;
+        let expected = Proof {
+            job: *self.job.id(),
+            worker: self.job.worker().clone(),
+            enc: Sha256Hash::of(enc.as_bytes()),
+            attempt,
+        };
+        let worker = Proof::verify(proof, &expected).map_err(|_| OpenError)?.thumbprint();
+        trust.worker(&worker, self.job.worker()).map_err(|reason| OptionsError::Untrusted {
+            attempt,
+            worker,
+            reason,
+        })?;
+
+        self.budget.give_back();
+        self.highest = header.attempt;
+        let nonce = ClientNonce::random(rng);
+        let keys = SessionKeys::derive(&exporter, &nonce);
+        let (sealer, opener) = keys.for_client(header.attempt, &enc, &nonce, self.max_bytes);
+        let channel = Box::new(Channel { _exporter: exporter, sealer, opener, latest });
+        Ok(Options { session: OwesOptions { channel }, attempt, worker, instance, parameters })
+    }
+}
+
+/// Limits the rate of public-key operations that anybody can cause.
+struct Budget {
+    left: u64,
+    refilled_ms: Option<u64>,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { left: FREE_OPENINGS, refilled_ms: None }
+    }
+
+    fn take(&mut self, now_ms: u64) -> Result<(), OpenError> {
+        let since = self.refilled_ms.get_or_insert(now_ms);
+        let earned = now_ms.saturating_sub(*since) / REFILL_MS;
+        *since = since.saturating_add(earned.saturating_mul(REFILL_MS));
+        self.left = self.left.saturating_add(earned).min(FREE_OPENINGS);
+        self.left = self.left.checked_sub(1).ok_or(OpenError)?;
+        Ok(())
+    }
+
+    fn give_back(&mut self) {
+        self.left = self.left.saturating_add(1).min(FREE_OPENINGS);
+    }
+}
+debug_as_name!(Launched);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openings_are_limited_in_their_rate() {
+        let mut budget = Budget::new();
+        for _ in 0..FREE_OPENINGS {
+            assert!(budget.take(1000).is_ok());
+        }
+        assert!(budget.take(1000).is_err());
+        assert!(budget.take(1000 + REFILL_MS - 1).is_err());
+        assert!(budget.take(1000 + REFILL_MS).is_ok());
+        assert!(budget.take(1000 + REFILL_MS).is_err());
+    }
+
+    #[test]
+    fn a_clock_that_jumps_gives_no_more_than_a_full_budget() {
+        let mut budget = Budget::new();
+        assert!(budget.take(u64::MAX).is_ok());
+        assert!(budget.take(0).is_ok());
+        assert_eq!(budget.left, FREE_OPENINGS - 2);
+        let mut budget = Budget::new();
+        assert!(budget.take(0).is_ok());
+        assert!(budget.take(u64::MAX).is_ok());
+        assert_eq!(budget.left, FREE_OPENINGS - 1);
+    }
+}

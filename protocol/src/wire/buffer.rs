@@ -1,0 +1,71 @@
+//! A buffer that grows without leaving copies of what is in it.
+
+use std::io;
+
+use zeroize::Zeroize as _;
+
+/// Appends to a vector whose contents are secret until they are sealed.
+///
+/// A vector that grows by itself moves, and what it held stays behind in freed memory. This one moves its
+/// contents itself and overwrites where they were.
+pub(super) struct Buffer<'a>(&'a mut Vec<u8>);
+
+impl<'a> Buffer<'a> {
+    pub(super) fn new(bytes: &'a mut Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// Makes room for `more` bytes.
+    pub(super) fn reserve(&mut self, more: usize) {
+        let needed = self.0.len().saturating_add(more);
+        if needed > self.0.capacity() {
+            let mut larger = Vec::with_capacity(needed.max(self.0.capacity().saturating_mul(2)));
+            larger.extend_from_slice(self.0);
+            self.0.zeroize();
+            *self.0 = larger;
+        }
+    }
+
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+impl io::Write for Buffer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_holds_what_was_appended() {
+        let mut bytes = Vec::with_capacity(4);
+        let mut expected = Vec::new();
+        for length in 0..200_u8 {
+            let part = vec![length; length.into()];
+            Buffer::new(&mut bytes).extend(&part);
+            expected.extend(part);
+        }
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn it_does_not_move_while_there_is_room() {
+        let mut bytes = Vec::with_capacity(8);
+        let before = bytes.as_ptr();
+        Buffer::new(&mut bytes).extend(&[1; 8]);
+        assert_eq!(bytes.as_ptr(), before);
+        Buffer::new(&mut bytes).extend(&[1]);
+        assert!(bytes.capacity() >= 16);
+    }
+}

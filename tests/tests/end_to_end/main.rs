@@ -1,0 +1,10 @@
+//! Whole jobs on a real nats-server, with a launcher and workers in processes of their own.
+
+mod demo;
+mod eavesdropper;
+mod failures;
+mod jobs;
+mod trust;
+
+/// The program that users run.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_subrosa-under-test");

@@ -1,0 +1,196 @@
+//! Making a connection to NATS.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_nats::{Client, ConnectOptions, ServerAddr};
+use rand::RngExt as _;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::{Backoff, Connection, RequestError, connection::Watch};
+
+/// How a connection is made.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Connect {
+    /// The server's URL, or several with commas between them.
+    pub url: String,
+    /// A NATS credentials file.
+    pub credentials: Option<PathBuf>,
+    /// The prefix of reply subjects; every role on a server needs one of its own. `_INBOX` if absent.
+    pub inbox_prefix: Option<String>,
+    /// What the server shows of this connection.
+    pub name: String,
+    /// How long to try before giving up; for ever if absent.
+    pub deadline: Option<Duration>,
+}
+
+/// A connection that could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nobody answers there.
+    #[error("no NATS server answers at {url}: {reason}; is it running, and is the URL right?")]
+    Unreachable {
+        /// The URL.
+        url: String,
+        /// What happened last.
+        reason: String,
+    },
+    /// The server does not know these credentials.
+    #[error("the NATS server at {url} refuses the credentials")]
+    Unauthorized {
+        /// The URL.
+        url: String,
+    },
+    /// The credentials file cannot be used.
+    #[error("the NATS credentials file {path} cannot be used: {reason}")]
+    Credentials {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// The URL is none.
+    #[error("{url} is not the URL of a NATS server: {reason}")]
+    Url {
+        /// The text.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The inbox prefix could not be answered at.
+    #[error("the inbox prefix {prefix} must be _INBOX or begin with _INBOX_, without dots or wildcards")]
+    InboxPrefix {
+        /// The prefix.
+        prefix: String,
+    },
+    /// The server does not let this connection listen.
+    #[error(transparent)]
+    Subscribe(#[from] RequestError),
+}
+
+impl Connect {
+    /// To the server at `url`, as `name`, trying for 30 s.
+    pub fn new(url: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            credentials: None,
+            inbox_prefix: None,
+            name: name.into(),
+            deadline: Some(Duration::from_secs(30)),
+        }
+    }
+
+    /// Connects, trying again until the deadline. That the server is unreachable is said once.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`]. What another try cannot mend ends the tries at once.
+    pub async fn connect(&self) -> Result<Connection, ConnectError> {
+        self.connect_with(ConnectOptions::new()).await
+    }
+
+    /// Connects with more of async-nats's options, TLS for one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connect::connect`].
+    pub async fn connect_with(&self, options: ConnectOptions) -> Result<Connection, ConnectError> {
+        let prefix = self.inbox_prefix.clone().unwrap_or_else(|| "_INBOX".to_owned());
+        if prefix.contains('.') || !subrosa_protocol::subject::may_answer(&format!("{prefix}.x")) {
+            return Err(ConnectError::InboxPrefix { prefix });
+        }
+        let inboxes = format!("{prefix}.{:032x}", rand::rng().random::<u128>());
+        let watch = Arc::new(Watch::new(inboxes.clone()));
+        let seen = watch.clone();
+        let mut options = options
+            .name(&self.name)
+            .custom_inbox_prefix(&prefix)
+            .event_callback(move |event| {
+                let seen = seen.clone();
+                async move { seen.see(event) }
+            })
+            .reconnect_delay_callback(|tries| match tries {
+                0 | 1 => Duration::from_millis(2),
+                tries => {
+                    let exponent = u32::try_from(tries.min(7)).unwrap_or(7);
+                    Backoff::new(Duration::from_millis(10 << exponent), Duration::from_secs(2)).next_delay()
+                }
+            });
+        if let Some(path) = &self.credentials {
+            let failed = |reason| ConnectError::Credentials { path: path.clone(), reason };
+            options = options.credentials_file(path).await.map_err(failed)?;
+        }
+        let addresses = self.addresses()?;
+        // The library reads them out of the URL, but does not use them.
+        if let Some((user, address)) =
+            addresses.iter().find_map(|address| Some((address.username()?, address)))
+        {
+            let password = address.password().unwrap_or_default();
+            options = options.user_and_password(user.to_owned(), password.to_owned());
+        }
+        let client = self.try_until_deadline(options, addresses).await?;
+        Ok(Connection::new(client, watch, inboxes).await?)
+    }
+
+    fn addresses(&self) -> Result<Vec<ServerAddr>, ConnectError> {
+        let addresses =
+            self.url.split(',').map(|url| url.trim().parse()).collect::<Result<_, std::io::Error>>();
+        addresses.map_err(|error| ConnectError::Url { url: self.shown_url(), reason: error.to_string() })
+    }
+
+    /// The URL for messages: without the user and password that it may hold.
+    fn shown_url(&self) -> String {
+        let shown = |url: &str| {
+            let (scheme, rest) = url.trim().split_once("://").unwrap_or(("nats", url.trim()));
+            let address = rest.rsplit_once('@').map_or(rest, |(_, address)| address);
+            format!("{scheme}://{address}")
+        };
+        self.url.split(',').map(shown).collect::<Vec<_>>().join(",")
+    }
+
+    async fn try_until_deadline(
+        &self,
+        options: ConnectOptions,
+        addresses: Vec<ServerAddr>,
+    ) -> Result<Client, ConnectError> {
+        let deadline = self.deadline.map(|deadline| Instant::now() + deadline);
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut said = false;
+        loop {
+            let error = match options.clone().connect(addresses.clone()).await {
+                Ok(client) => return Ok(client),
+                Err(error) => error,
+            };
+            if matches!(
+                error.kind(),
+                async_nats::ConnectErrorKind::AuthorizationViolation
+                    | async_nats::ConnectErrorKind::Authentication
+            ) {
+                return Err(ConnectError::Unauthorized { url: self.shown_url() });
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(ConnectError::Unreachable { url: self.shown_url(), reason: error.to_string() });
+            }
+            if !said {
+                tracing::warn!(url = self.shown_url(), %error, "no NATS server answers, trying again");
+                said = true;
+            }
+            backoff.wait().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_do_not_hold_the_urls_password() {
+        let shown = |url: &str| Connect::new(url, "test").shown_url();
+        assert_eq!(shown("nats://me:s3cr3t@a:4222, tls://b"), "nats://a:4222,tls://b");
+        assert_eq!(shown("me:s3cr3t@a"), "nats://a");
+        assert_eq!(shown("127.0.0.1:4222"), "nats://127.0.0.1:4222");
+    }
+}
