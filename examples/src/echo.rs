@@ -1,10 +1,36 @@
-use serde_json::{Value, json};
+//! A worker that returns what it was given: the least that a worker can be.
+
+use serde::Serialize;
+use serde_json::Value;
+use subrosa_worker::{Done, Failure, Job, Launched};
+
+/// What comes back.
+#[derive(Debug, Serialize)]
+pub struct Echo {
+    /// The client's options.
+    pub options: Value,
+    /// The client's payload.
+    pub payload: Value,
+}
+
+/// Runs one job.
+///
+/// # Errors
+///
+/// Those of the job's steps; the client is told, sealed.
+pub async fn run(job: Job<Launched>) -> Result<Done, Failure> {
+    let (options, job) = job.options(&()).await?;
+    let (payload, job) = job.ready(&()).await?;
+    job.done(&Echo { options, payload }).await
+}
+
+/// Serves [`run`] as the worker `echo`, as the environment says.
+///
+/// # Errors
+///
+/// Why the process cannot go on; a job that fails does not end it.
 #[tokio::main]
 pub async fn main() -> Result<(), subrosa_worker::Error> {
-    subrosa_worker::serve("echo", |job| async move {
-        let (options, job) = job.options::<Value>(&json!({ "version": 1 })).await?;
-        let (payload, job) = job.ready::<Value>(&()).await?;
-        job.done(&json!({ "options": options, "payload": payload })).await
-    })
-    .await
+    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).try_init();
+    subrosa_worker::serve("echo", run).await
 }
