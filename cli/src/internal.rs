@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::local::keys;
 use clap::{Subcommand, ValueEnum};
 use subrosa_launcher::guard::Guard;
 use tokio::{
@@ -37,6 +38,8 @@ pub(crate) enum Part {
         #[arg(long)]
         config: PathBuf,
     },
+    /// The keys of a deployment: those that do not exist yet are made, and all are named in a trust file.
+    Keys(keys::Args),
     /// A worker, configured by its environment.
     Worker {
         /// Which.
@@ -50,6 +53,7 @@ impl Part {
         tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
         match self {
             Self::Launcher { config } => launcher(config),
+            Self::Keys(args) => args.run(),
             Self::Worker { example: Example::CreateProof } => Ok(subrosa_examples::create_proof::main()?),
             Self::Worker { example: Example::Echo } => Ok(subrosa_examples::echo::main()?),
         }

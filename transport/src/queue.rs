@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::pull};
 use bytes::Bytes;
+use serde::Deserialize;
 use subrosa_protocol::{
     id::{JobId, WorkerName},
     subject::Namespace,
@@ -41,6 +42,13 @@ pub enum QueueError {
     /// The server refuses.
     #[error("the NATS server refuses: {0}")]
     Refused(String),
+}
+
+/// JetStream's answer to a purge.
+#[derive(Deserialize)]
+struct Purged {
+    #[serde(default)]
+    success: bool,
 }
 
 /// What became of a publication to the queue.
@@ -113,8 +121,10 @@ impl Queue {
         let api = format!("$JS.API.STREAM.PURGE.{}", namespace.queue_stream());
         let request = serde_json::json!({ "filter": namespace.queue(worker, job) });
         let answer = connection.request_until(&api, None, request.to_string().into(), deadline).await?;
-        let answer: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap_or_default();
-        if answer["success"] == true { Ok(()) } else { Err(QueueError::Refused(answer["error"].to_string())) }
+        match serde_json::from_slice(&answer.payload) {
+            Ok(Purged { success: true }) => Ok(()),
+            _ => Err(QueueError::Refused(format!("{job} was not removed from the queue"))),
+        }
     }
 
     /// The queue of `worker`, whose consumer must exist.

@@ -13,7 +13,11 @@ use subrosa_protocol::{
 };
 use subrosa_transport::{Connect, History, Message};
 
-use super::{Args, observer::Observer, story::{Seen, Story}};
+use super::{
+    Args,
+    observer::Observer,
+    story::{Seen, Story},
+};
 use crate::local::{Backend, Example, Local, Plan};
 
 /// What the proof is bound to. Distinctive, so that it can be looked for in what the broker carried.
@@ -75,7 +79,8 @@ async fn job(args: &Args, local: &Local, story: &mut Story, started: Instant) ->
     let history = history(url, &id).await?;
     story.broker(&messages, &id);
     story.launcher(&history);
-    let seen = Seen { seconds, messages: messages.len(), bytes: total(&messages), leaked: leaked(&messages, value) };
+    let seen =
+        Seen { seconds, messages: messages.len(), bytes: total(&messages), leaked: leaked(&messages, value) };
     match outcome {
         Ok(outcome) => {
             anyhow::ensure!(!seen.leaked, "the broker has seen what it must not see");
@@ -131,7 +136,8 @@ fn total(messages: &[Message]) -> usize {
 /// Whether the payload or the bound label stands in anything that was carried.
 fn leaked(messages: &[Message], value: i64) -> bool {
     let payload = format!(r#"{{"value":{value}}}"#);
-    let contains = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let contains =
+        |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     messages.iter().any(|message| contains(&message.payload, LABEL) || contains(&message.payload, &payload))
 }
 

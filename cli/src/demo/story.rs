@@ -109,7 +109,8 @@ impl Story {
         }
         println!("\n  {STRONG}the broker sees{STRONG:#}");
         let id = job.to_string();
-        let of_job = messages.iter().filter(|message| message.subject.contains(&id) && message.status.is_none());
+        let of_job =
+            messages.iter().filter(|message| message.subject.contains(&id) && message.status.is_none());
         for message in of_job.filter(|message| message.subject.contains(".v1.client.")) {
             let kind = message.subject.rsplit('.').next().unwrap_or_default();
             let start = hex(message.payload.get(..20).unwrap_or(&message.payload));
@@ -140,8 +141,12 @@ impl Story {
             return;
         }
         println!();
-        println!("{GOOD}✔ verified{GOOD:#}: the value lies between 0 and 100, and the proof does not show it");
-        println!("{GOOD}✔ sealed{GOOD:#}:   neither value nor label stands in anything that the broker carried");
+        println!(
+            "{GOOD}✔ verified{GOOD:#}: the value lies between 0 and 100, and the proof does not show it"
+        );
+        println!(
+            "{GOOD}✔ sealed{GOOD:#}:   neither value nor label stands in anything that the broker carried"
+        );
         println!("{GOOD}✔ erased{GOOD:#}:   both sides have overwritten the job's keys");
         println!("  {:.2} s from the start to the verified result", seen.seconds);
     }

@@ -5,17 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rand::SeedableRng as _;
 use serde::Serialize;
-use subrosa_protocol::{
-    id::WorkerName,
-    identity::{
-        Role, SigningKey, Trust,
-        file::{self, KeyFileError},
-    },
-};
 
-use super::{Backend, LocalError, Plan};
+use super::{Backend, LocalError, Plan, keys};
 
 /// Where they lie.
 #[derive(Debug)]
@@ -48,22 +40,25 @@ enum Worker<'a> {
 
 impl Files {
     /// Makes the keys and writes everything down.
-    pub(super) fn write(directory: &Path, plan: &Plan, url: &str, program: &Path) -> Result<Self, LocalError> {
+    pub(super) fn write(
+        directory: &Path,
+        plan: &Plan,
+        url: &str,
+        program: &Path,
+    ) -> Result<Self, LocalError> {
         let at = |name: &str| directory.join(name);
-        let files = Self { trust: at("trust.json"), config: at("launcher.toml"), directory: directory.to_owned() };
-        let launcher = fresh_key(&at("launcher.jwk"))?;
-        let mut trust = Trust::default().with_key(launcher.public().clone(), Role::Launcher, None);
+        let files =
+            Self { trust: at("trust.json"), config: at("launcher.toml"), directory: directory.to_owned() };
         let examples = plan.workers.iter().map(|worker| worker.name());
-        for worker in examples.clone().chain(plan.others.iter().map(String::as_str)) {
-            let key = fresh_key(&files.worker_key(worker))?;
-            let name: Vec<WorkerName> = worker.parse().into_iter().collect();
-            trust = trust.with_key(key.public().clone(), Role::Worker, Some(name));
+        let mut workers = Vec::new();
+        for name in examples.clone().chain(plan.others.iter().map(String::as_str)) {
+            workers.push((name.parse()?, files.worker_key(name)));
         }
-        write(&files.trust, &trust.to_json())?;
+        let keys = keys::Args { launcher: at("launcher.jwk"), worker: workers, trust: files.trust.clone() };
+        keys.run().map_err(|error| LocalError::Setup(format!("{error:#}")))?;
         let program = program.to_str().ok_or_else(|| LocalError::Program { path: program.to_owned() })?;
-        let launcher_key = at("launcher.jwk");
         let config = Config {
-            key_file: &launcher_key,
+            key_file: &keys.launcher,
             trust_file: &files.trust,
             nats: Nats { url },
             worker: examples
@@ -92,12 +87,6 @@ impl Files {
     pub(super) fn worker_key(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}.jwk"))
     }
-}
-
-fn fresh_key(path: &Path) -> Result<SigningKey, KeyFileError> {
-    let key = SigningKey::generate(&mut rand::rngs::StdRng::from_rng(&mut rand::rng()));
-    file::create(path, &key)?;
-    Ok(key)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), LocalError> {

@@ -2,6 +2,7 @@
 //! its own, with fresh keys in a temporary directory. It ends with this process, however that ends.
 
 mod files;
+pub(crate) mod keys;
 
 use std::{
     fs::File,
@@ -12,7 +13,10 @@ use std::{
 };
 
 use subrosa_launcher::guard::Guard;
-use subrosa_protocol::identity::{Trust, TrustError, file::KeyFileError};
+use subrosa_protocol::{
+    id::NameError,
+    identity::{Trust, TrustError},
+};
 use tempfile::TempDir;
 use thiserror::Error;
 use tokio::process::{Child, Command};
@@ -81,9 +85,6 @@ pub enum LocalError {
     /// The server.
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// A key file.
-    #[error(transparent)]
-    Key(#[from] KeyFileError),
     /// The trust file.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -95,14 +96,17 @@ pub enum LocalError {
         /// Why.
         error: io::Error,
     },
+    /// A worker's name.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The program's path is not UTF-8.
     #[error("the path {path} is not UTF-8")]
     Program {
         /// The path.
         path: PathBuf,
     },
-    /// The launcher's configuration or the streams.
-    #[error("the launcher cannot be set up: {0}")]
+    /// The keys, the launcher's configuration or the streams.
+    #[error("the deployment cannot be set up: {0}")]
     Setup(String),
     /// A process cannot be started.
     #[error("{part} cannot be started: {error}")]
