@@ -6,22 +6,24 @@ use std::time::Duration;
 use subrosa_protocol::{
     id::JobId,
     record::{Event, Record},
-    refusal::Code,
     secret::Secret,
     session::client::Closed,
     subject::{ENDED, Service, may_answer},
+    wire::Kind,
 };
 use subrosa_transport::{Backoff, now_ms};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    LaunchError,
     client::Shared,
     dispatch::{Inbound, Mail},
 };
 
 /// The token is shown until the job is seen to have ended, or this long past its time.
 const GIVE_UP: Duration = Duration::from_secs(12 * 60);
+
+/// A hint that the end is not recorded counts at most this often.
+const HINT: Duration = Duration::from_secs(10);
 
 /// The one token that is kept of a job.
 pub(crate) struct Token {
@@ -46,6 +48,7 @@ pub(crate) async fn linger(client: &Shared, mut mail: Mail, left: Left) {
     let started = Instant::now();
     let own = Duration::from_millis(left.expires_ms.saturating_sub(now_ms()));
     let give_up = started + own + GIVE_UP;
+    let mut shown = None;
     let mut settle = if left.now { started } else { started + client.timing.settle };
     let mut backoff = Backoff::new(client.timing.settle, Duration::from_secs(60));
     loop {
@@ -53,18 +56,22 @@ pub(crate) async fn linger(client: &Shared, mut mail: Mail, left: Left) {
             message = mail.next() => match message {
                 None => return,
                 Some(message) if message.kind == ENDED => {
-                    if is_end(&message, &left) {
+                    if is_end(&message, &left) || has_ended(client, &left).await {
                         return;
                     }
-                    settle = Instant::now();
                 }
-                Some(message) => repeat(client, &left, &message).await,
+                Some(message) if repeat(client, &left, &message).await => {}
+                // A later attempt, for a job that is over: the worker does not know.
+                Some(message) if Some(message.kind.as_str()) == Kind::Options.token() => {
+                    settle = settle.min(shown.unwrap_or(started) + HINT);
+                }
+                Some(_) => {}
             },
             () = sleep_until(settle) => {
+                shown = Some(Instant::now());
                 let (service, secret) = (left.token.service, left.token.secret.expose());
                 match client.launchers.show(service, &left.job, secret, Duration::from_secs(10)).await {
                     Ok(state) if state.is_end() => return,
-                    Err(LaunchError::Refused { code: Code::UnknownJob, .. }) => return,
                     Ok(_) | Err(_) if Instant::now() > give_up => return,
                     Ok(_) | Err(_) => settle = Instant::now() + backoff.next_delay(),
                 }
@@ -83,14 +90,22 @@ fn is_end(message: &Inbound, left: &Left) -> bool {
     Record::read_unverified(&message.payload).is_ok_and(|record| record.job == left.job && closes(&record))
 }
 
-async fn repeat(client: &Shared, left: &Left, message: &Inbound) {
-    let Some(reply) = message.reply.as_deref().filter(|reply| may_answer(reply)) else { return };
+/// Whether the job has ended, as a launcher says.
+async fn has_ended(client: &Shared, left: &Left) -> bool {
+    let state = client.launchers.status(&left.job, Duration::from_secs(2)).await;
+    state.is_ok_and(|state| state.is_end())
+}
+
+/// Answers the last step again; false if the message is something else.
+async fn repeat(client: &Shared, left: &Left, message: &Inbound) -> bool {
     let Some(answer) = left.closed.as_ref().and_then(|closed| closed.repeat(&message.payload, now_ms())) else {
-        return;
+        return false;
     };
+    let Some(reply) = message.reply.as_deref().filter(|reply| may_answer(reply)) else { return true };
     let answer = bytes::Bytes::copy_from_slice(answer);
     if let Err(error) = client.connection.publish(reply, None, answer).await {
         tracing::debug!(%error, "a repeated answer was not sent");
     }
+    true
 }
 

@@ -9,7 +9,7 @@ use crate::{
     id::{JobId, Sha256Hash, WorkerName},
     identity::Thumbprint,
     json::{self, Int, JsonError},
-    member::{self, Object},
+    member,
     refusal::Code,
     subject::{Namespace, ReplyPrefix},
 };
@@ -190,18 +190,18 @@ impl Job {
     ///
     /// Anything that section 3 of the protocol refuses, with the member's name.
     pub fn parse(bytes: Vec<u8>, namespace: &Namespace) -> Result<Self, JobError> {
-        let Object(version): Object<Version> = json::parse(&bytes)?;
+        let version: Version = json::parse(&bytes)?;
         if version.v.get() != 1 {
             return Err(JobError::Unsupported { what: "another protocol version" });
         }
-        let Object(preamble): Object<Preamble> = json::parse(&bytes)?;
+        let preamble: Preamble = json::parse(&bytes)?;
         if preamble.suite.is_some_and(|suite| suite != "x25519") {
             return Err(JobError::Unsupported { what: "another suite" });
         }
         if preamble.crit.iter().any(|name| !UNDERSTOOD.contains(&name.as_str())) {
             return Err(JobError::Unsupported { what: "a critical member" });
         }
-        let Object(wire): Object<Wire> = json::parse(&bytes)?;
+        let wire: Wire = json::parse(&bytes)?;
         let client_key = b64u_decode(&wire.client_key).map_err(|error| invalid("client_key", error))?;
         let description = Description {
             worker: wire.worker,

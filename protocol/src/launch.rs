@@ -10,7 +10,6 @@ use crate::{
     identity::{JwsError, Signature, SigningKey, Thumbprint, Typ},
     job::{CLOCK_TOLERANCE_MS, Job, JobError},
     json::{self, JsonError},
-    member::{self, Object},
     refusal::Code,
     subject::Namespace,
 };
@@ -123,7 +122,6 @@ pub struct LaunchRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Wire {
     payload: String,
-    #[serde(deserialize_with = "member::objects")]
     signatures: Vec<Signature>,
 }
 
@@ -145,7 +143,7 @@ impl LaunchRequest {
         if bytes.len() > MAX_REQUEST_BYTES {
             return Err(LaunchError::TooLarge { bytes: bytes.len() });
         }
-        let Object(wire): Object<Wire> = json::parse(bytes)?;
+        let wire: Wire = json::parse(bytes)?;
         if wire.signatures.len() > MAX_SIGNATURES {
             return Err(LaunchError::Signatures { found: wire.signatures.len() });
         }

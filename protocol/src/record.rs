@@ -11,7 +11,7 @@ use crate::{
     id::{Instance, JobId, Sha256Hash, WorkerName},
     identity::{self, JwsError, SigningKey, Thumbprint, Trust, Typ, Untrusted},
     json::{self, Int, JsonError},
-    member::{self, Object},
+    member,
 };
 
 /// The largest record, in bytes: a launch request of 64 KiB, encoded twice, and the rest.
@@ -143,7 +143,7 @@ struct Wire {
     instance: Option<Instance>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     close: Option<Sha256Hash>,
-    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present_object")]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     times: Option<Times>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     cancel: Option<Sha256Hash>,
@@ -254,7 +254,7 @@ impl Record {
     }
 
     fn parse(payload: &[u8]) -> Result<Self, RecordError> {
-        let Object(wire): Object<Wire> = json::parse(payload)?;
+        let wire: Wire = json::parse(payload)?;
         let event = wire.event()?;
         let attempt = u16::try_from(wire.attempt.get())
             .ok()

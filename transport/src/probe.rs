@@ -10,7 +10,10 @@ use subrosa_protocol::{
     json::{self, Int},
     subject::{Control, Namespace},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::{Instant, timeout_at},
+};
 
 use crate::{Acker, Connection, RequestError};
 
@@ -82,17 +85,17 @@ pub async fn probe(
         let breaks = connection.breaks();
         // One inbox for all questions, so that a late answer counts as well.
         let mut inbox = connection.inbox();
+        let mut denials = connection.denials();
         let until = Instant::now() + patience;
         while Instant::now() < until {
             acker.in_progress().await;
             let next = (Instant::now() + EVERY).min(until);
-            // As a request first: it is told when the subject is denied.
-            if is_alive(connection, &subject, holder.attempt).await? {
-                return Ok(Probe::Answered);
-            }
             connection.publish(&subject, Some(inbox.subject()), question.clone()).await?;
-            if answered(&mut inbox, holder.attempt, next).await {
-                return Ok(Probe::Answered);
+            tokio::select! {
+                true = answered(&mut inbox, holder.attempt, next) => return Ok(Probe::Answered),
+                error = denied(&mut denials, &subject, next) => if let Some(error) = error {
+                    return Err(error);
+                },
             }
         }
         let arrived = connection.round_trip(Duration::from_secs(2)).await;
@@ -102,6 +105,20 @@ pub async fn probe(
         let late = answered(&mut inbox, holder.attempt, Instant::now()).await;
         return Ok(if late { Probe::Answered } else { Probe::Silent });
     }
+}
+
+/// Passes when the server denies `subject`, or when the time is over.
+async fn denied(denials: &mut Receiver<String>, subject: &str, until: Instant) -> Option<RequestError> {
+    let error = async {
+        loop {
+            match denials.recv().await {
+                Ok(denied) if denied == subject => return RequestError::Denied { subject: denied },
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return RequestError::Closed,
+            }
+        }
+    };
+    timeout_at(until, error).await.ok()
 }
 
 /// Reads answers until one is right or the time is over.

@@ -125,7 +125,7 @@ async fn decide(
                     continue;
                 }
             },
-            OnDelivery::Take(number) => match take(process, job, &seen, number, delivery).await? {
+            OnDelivery::Take(number) => match claim(process, job, &seen, number, Some(acker.clone())).await? {
                 Taken::Won { holder, record, hold } => {
                     let Ok((request, signers)) = checked.accepted() else { return Ok(()) };
                     tracing::info!(job = short(job), attempt = number.get(), "job taken");
@@ -142,6 +142,7 @@ async fn decide(
                     (seen, known) = (last, Probe::NotAsked);
                     continue;
                 }
+                Taken::Held => continue,
             },
         }
         return Ok(());
@@ -166,18 +167,10 @@ async fn end(process: &Shared, job: &JobId, seen: &Seen, ending: Ending) -> Resu
 pub(crate) enum Taken {
     /// The attempt is this process's.
     Won { holder: Holder, record: subrosa_transport::Stored, hold: crate::held::Hold },
-    /// Somebody else was first.
+    /// Another process was first.
     Lost(Seen),
-}
-
-async fn take(
-    process: &Shared,
-    job: &JobId,
-    seen: &Seen,
-    attempt: Attempt,
-    delivery: &Delivery,
-) -> Result<Taken, HistoryError> {
-    claim(process, job, seen, attempt, Some(delivery.acker.clone())).await
+    /// Another delivery to this very process was first.
+    Held,
 }
 
 /// Publishes `taken`, holding the attempt from before that.
@@ -188,7 +181,7 @@ pub(crate) async fn claim(
     attempt: Attempt,
     acker: Option<subrosa_transport::Acker>,
 ) -> Result<Taken, HistoryError> {
-    let hold = process.held.hold(*job, attempt, acker);
+    let Some(hold) = process.held.hold(*job, attempt, acker) else { return Ok(Taken::Held) };
     let event = Event::Taken { instance: process.instance };
     Ok(match process.write(job, attempt.get(), seen.stored.as_ref(), event).await? {
         Written::Won(record) => {

@@ -1,7 +1,7 @@
 //! The attempts that this process holds.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -41,11 +41,16 @@ impl Held {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds an attempt, from before its `taken` is published.
-    pub(crate) fn hold(&self, job: JobId, attempt: Attempt, acker: Option<Acker>) -> Hold {
-        let (sender, line) = watch::channel(Line { acker, ended: false });
-        self.lock().insert(job, Entry { attempt, line: sender });
-        Hold { held: self.clone(), job, line }
+    /// Holds an attempt, from before its `taken` is published; none if the job is held already.
+    pub(crate) fn hold(&self, job: JobId, attempt: Attempt, acker: Option<Acker>) -> Option<Hold> {
+        match self.lock().entry(job) {
+            hash_map::Entry::Occupied(_) => None,
+            hash_map::Entry::Vacant(place) => {
+                let (sender, line) = watch::channel(Line { acker, ended: false });
+                place.insert(Entry { attempt, line: sender });
+                Some(Hold { held: self.clone(), job, line })
+            }
+        }
     }
 
     /// Whether this attempt at the job is held.

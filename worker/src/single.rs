@@ -30,6 +30,7 @@ pub(crate) async fn serve(
         match claim(process, job.id(), &seen, one.attempt, None).await? {
             Taken::Won { holder, record, hold } => break (holder, record, hold),
             Taken::Lost(last) => seen = last,
+            Taken::Held => return Err(not_closed("it is held already")),
         }
     };
     let work = (job.clone(), signers);

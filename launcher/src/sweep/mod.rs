@@ -13,6 +13,7 @@ use futures_util::{StreamExt as _, stream};
 use rand::RngExt as _;
 use subrosa_protocol::{
     delivery::{Ending, Last, Snapshot, State, Sweep, SweepAges, sweep},
+    job::CLOCK_TOLERANCE_MS,
     launch::LaunchRequest,
 };
 use subrosa_transport::{Backoff, now_ms};
@@ -167,7 +168,9 @@ async fn look(office: &Shared, (worker, job): &Key) -> Result<Looked, Trouble> {
         }
         (Sweep::End(ending), _) => return end(office, &case, ending).await,
     }
-    let expires_ms = request.map(|request: &LaunchRequest| request.job().description().expires_ms);
+    let expires_ms = request.map(|request: &LaunchRequest| {
+        request.job().description().expires_ms.saturating_add(CLOCK_TOLERANCE_MS)
+    });
     Ok(Looked::Open { last: case.seen.last, expires_ms })
 }
 

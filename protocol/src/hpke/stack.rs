@@ -4,7 +4,7 @@ use zeroize::zeroize_stack;
 
 /// Deeper than any computation in here goes: setup with X25519 takes 3 KiB when optimised, 6 KiB when not.
 /// A KEM over lattices needs far more.
-const STACK_BYTES: usize = 16 * 1024;
+const STACK_BYTES: usize = 8 * 1024;
 
 /// Runs `computation` in stack frames of its own, and overwrites these when it has returned.
 ///

@@ -33,8 +33,9 @@ impl PublicKey {
     /// [`KeyError::Weak`] for anything that strict verification would not accept.
     pub fn ed25519(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Weak)?;
-        // Decoding takes y ≥ p and a negative zero too, which RFC 8032 (section 5.1.3) refuses.
-        let canonical = key.to_edwards().compress().to_bytes() == *bytes;
+        // Decoding takes y ≥ p too, which RFC 8032 (section 5.1.3) refuses. It also takes a negative zero as
+        // x, but the points with that are of small order.
+        let canonical = is_canonical(bytes);
         if canonical && !key.is_weak() { Ok(Self(Public::Ed25519(key))) } else { Err(KeyError::Weak) }
     }
 
@@ -93,6 +94,12 @@ impl<'de> Deserialize<'de> for PublicKey {
         let members = jwk::Members::deserialize(from)?;
         jwk::read(&members).map_err(|_| D::Error::invalid_value(Unexpected::Other("JWK"), expected))
     }
+}
+
+/// Whether y, which is all but the highest bit, is below p = 2^255 − 19.
+fn is_canonical(bytes: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = bytes;
+    *low < 0xED || middle.iter().any(|byte| *byte != 0xFF) || high & 0x7F != 0x7F
 }
 
 /// A key that signs. It stays in one place on the heap and is overwritten when dropped.

@@ -1,8 +1,42 @@
-//! A buffer that grows without leaving copies of what is in it.
+//! Buffers that leave no copies of what is in them.
 
-use std::io;
+use std::{io, ops::Deref};
 
-use zeroize::Zeroize as _;
+use zeroize::optimization_barrier;
+
+/// Overwrites all that was allocated, and empties the vector.
+///
+/// [`zeroize::Zeroize`] writes one byte after the other, which takes long for a large message. This is one
+/// fill, and the barrier keeps it from being left out.
+pub(super) fn erase(bytes: &mut Vec<u8>) {
+    bytes.clear();
+    bytes.resize(bytes.capacity(), 0);
+    optimization_barrier(bytes.as_slice());
+    bytes.clear();
+}
+
+/// Bytes that are erased when dropped.
+pub(super) struct Erased(Vec<u8>);
+
+impl Erased {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Deref for Erased {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Erased {
+    fn drop(&mut self) {
+        erase(&mut self.0);
+    }
+}
 
 /// Appends to a vector whose contents are secret until they are sealed.
 ///
@@ -21,7 +55,7 @@ impl<'a> Buffer<'a> {
         if needed > self.0.capacity() {
             let mut larger = Vec::with_capacity(needed.max(self.0.capacity().saturating_mul(2)));
             larger.extend_from_slice(self.0);
-            self.0.zeroize();
+            erase(self.0);
             *self.0 = larger;
         }
     }
@@ -57,6 +91,19 @@ mod tests {
             expected.extend(part);
         }
         assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn erasing_overwrites_what_is_beyond_the_end_too() {
+        let mut bytes = vec![7; 100];
+        bytes.truncate(10);
+        let (start, capacity) = (bytes.as_ptr(), bytes.capacity());
+        erase(&mut bytes);
+        assert!(bytes.is_empty());
+        assert_eq!((bytes.as_ptr(), bytes.capacity()), (start, capacity), "it has not moved");
+        bytes.resize(capacity, 1);
+        erase(&mut bytes);
+        assert!(bytes.is_empty());
     }
 
     #[test]

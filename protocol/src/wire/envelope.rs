@@ -84,18 +84,12 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header's bytes.
-    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
-        let fields = [VERSION, self.kind.byte()]
-            .into_iter()
-            .chain(self.attempt.to_be_bytes())
-            .chain(self.number.to_be_bytes())
-            .chain(self.key);
-        for (byte, field) in bytes.iter_mut().zip(fields) {
-            *byte = field;
-        }
-        bytes
+    /// Appends the header's bytes.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[VERSION, self.kind.byte()]);
+        out.extend_from_slice(&self.attempt.to_be_bytes());
+        out.extend_from_slice(&self.number.to_be_bytes());
+        out.extend_from_slice(&self.key);
     }
 
     /// Reads the header of an envelope; `None` if it is too short, or of another version or kind.
@@ -126,7 +120,8 @@ mod tests {
     fn the_layout_is_the_documented_one() {
         let header =
             Header { kind: Kind::Done, attempt: 0x0102, number: 0x0304_0506_0708_090A, key: [0xEE; 32] };
-        let mut envelope = header.encode().to_vec();
+        let mut envelope = Vec::new();
+        header.write(&mut envelope);
         assert_eq!(envelope[..12], [1, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(envelope[12..], [0xEE; 32]);
         assert_eq!(Header::decode(&envelope), None, "shorter than header and tag");
@@ -137,7 +132,9 @@ mod tests {
     #[test]
     fn other_versions_and_kinds_are_dropped() {
         let header = Header { kind: Kind::Event, attempt: 1, number: 0, key: [0; 32] };
-        let envelope = [header.encode().as_slice(), &[0; TAG_BYTES]].concat();
+        let mut envelope = Vec::new();
+        header.write(&mut envelope);
+        envelope.extend([0; TAG_BYTES]);
         for kind in 0..=255 {
             let mut other = envelope.clone();
             other[1] = kind;

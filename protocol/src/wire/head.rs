@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::Instance,
     json::{self, Int},
-    member::{self, Object},
+    member,
     refusal::StepCode,
 };
 
@@ -37,7 +37,7 @@ pub struct Head {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub re: Option<Int>,
     /// In a reply or `done`: what went wrong, in place of a body.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present_object")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub error: Option<ErrorMember>,
     /// In `options`: the worker's proof, a compact JWS.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
@@ -52,14 +52,14 @@ pub struct Head {
     #[serde(skip_serializing_if = "Option::is_none", with = "token_member")]
     pub salt: Option<[u8; 32]>,
     /// In an event.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present_object")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub event: Option<Event>,
 }
 
 impl Head {
     /// Reads a head.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        json::parse(bytes).ok().map(|Object(head)| head)
+        json::parse(bytes).ok()
     }
 }
 
@@ -81,22 +81,45 @@ impl ErrorMember {
 
 /// What a worker reports on the way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "EventMembers")]
 pub enum Event {
     /// How far the work is.
     Progress {
         /// From 0.0 to 1.0.
         progress: f64,
         /// What is being done.
-        #[serde(default)]
         message: String,
     },
     /// A line for the client's log.
     Log {
         /// The line and its level.
-        #[serde(deserialize_with = "member::object")]
         log: LogLine,
     },
+}
+
+/// An event as it is read: whichever of the two it is.
+#[derive(Deserialize)]
+struct EventMembers {
+    #[serde(default, deserialize_with = "member::present")]
+    progress: Option<f64>,
+    #[serde(default)]
+    message: String,
+    #[serde(default, deserialize_with = "member::present")]
+    log: Option<LogLine>,
+}
+
+impl TryFrom<EventMembers> for Event {
+    type Error = &'static str;
+
+    fn try_from(members: EventMembers) -> Result<Self, Self::Error> {
+        match members {
+            EventMembers { progress: Some(progress), message, log: None } => {
+                Ok(Self::Progress { progress, message })
+            }
+            EventMembers { progress: None, log: Some(log), .. } => Ok(Self::Log { log }),
+            _ => Err("an event is either progress or a line of the log"),
+        }
+    }
 }
 
 /// A line of a worker's log, for its client.
@@ -204,6 +227,8 @@ mod tests {
             r#"{"event":[0.5,"half"]}"#,
             r#"{"event":{"log":["info","line"]}}"#,
             r#"{"event":{"progress":"half"}}"#,
+            r#"{"event":{}}"#,
+            r#"{"event":{"progress":0.5,"log":{"level":"info","line":""}}}"#,
             "[]",
             "",
         ] {

@@ -3,9 +3,9 @@
 use chacha20poly1305::{AeadInOut as _, ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
 use rand_core::CryptoRng;
 use thiserror::Error;
-use zeroize::Zeroize as _;
 
 use super::{
+    buffer::erase,
     envelope::{HEADER_BYTES, Header, Kind, TAG_BYTES},
     head::Head,
     plaintext::{self, Body, BodyError, Opened},
@@ -100,14 +100,16 @@ impl RecordKey {
         body: impl Body,
         max_bytes: usize,
     ) -> Result<Vec<u8>, SealError> {
-        let mut envelope = Vec::with_capacity(512);
-        envelope.extend_from_slice(&header.encode());
-        envelope.extend_from_slice(enc.map(|enc| -> &[u8] { enc.as_bytes() }).unwrap_or_default());
+        let enc = enc.map(|enc| -> &[u8] { enc.as_bytes() }).unwrap_or_default();
+        let clear_bytes = HEADER_BYTES + enc.len();
+        let mut envelope = Vec::with_capacity(clear_bytes + plaintext::size_hint(&head, &body) + TAG_BYTES);
+        header.write(&mut envelope);
+        envelope.extend_from_slice(enc);
         let start = envelope.len();
         let written = plaintext::write(&mut head, body, &mut envelope);
         let bytes = envelope.len() + TAG_BYTES;
         if written.is_err() || bytes > max_bytes {
-            envelope.zeroize();
+            erase(&mut envelope);
             written?;
             return Err(SealError::TooLarge { bytes, max_bytes });
         }

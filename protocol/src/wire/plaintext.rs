@@ -2,10 +2,9 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 use super::{
-    buffer::Buffer,
+    buffer::{Buffer, Erased},
     envelope::TAG_BYTES,
     head::{Content, Head, MAX_HEAD_BYTES},
     padding::padded,
@@ -87,6 +86,17 @@ impl Body for Empty {
     }
 }
 
+/// What a head has beside its long texts, in bytes; most have less.
+const SHORT_MEMBERS_BYTES: usize = 192;
+
+/// About how many bytes the plaintext will have, for one allocation that is large enough.
+pub(super) fn size_hint(head: &Head, body: &impl Body) -> usize {
+    let proof = head.worker.as_ref().map_or(0, String::len);
+    let message = head.error.as_ref().map_or(0, |error| error.message.len());
+    let head_bytes = SHORT_MEMBERS_BYTES + proof + message;
+    padded(body.size_hint().saturating_add(LENGTHS_BYTES + head_bytes))
+}
+
 /// Appends the plaintext to `out`, padded, and leaves room for the tag.
 pub(super) fn write(head: &mut Head, body: impl Body, out: &mut Vec<u8>) -> Result<(), BodyError> {
     let start = out.len();
@@ -94,8 +104,6 @@ pub(super) fn write(head: &mut Head, body: impl Body, out: &mut Vec<u8>) -> Resu
     out.extend_from_slice(&[0; LENGTHS_BYTES]);
     serde_json::to_writer(Buffer::new(out), head).map_err(|error| BodyError(error.to_string()))?;
     let head_bytes = out.len() - start - LENGTHS_BYTES;
-    let expected = padded(LENGTHS_BYTES + head_bytes + body.size_hint()) + TAG_BYTES;
-    Buffer::new(out).reserve(expected - LENGTHS_BYTES - head_bytes);
     body.write(out)?;
     let length = out.len() - start;
     let body_bytes = length - LENGTHS_BYTES - head_bytes;
@@ -115,15 +123,16 @@ pub(super) fn write(head: &mut Head, body: impl Body, out: &mut Vec<u8>) -> Resu
 
 /// An opened record: its head, and the body where it was opened.
 pub struct Opened {
-    head: Head,
-    buffer: Zeroizing<Vec<u8>>,
+    // Boxed, because what carries this is passed on by value.
+    head: Box<Head>,
+    buffer: Erased,
     body: std::ops::Range<usize>,
 }
 
 impl Opened {
     /// Takes apart the plaintext that lies in `buffer` at `at`; `None` if it is malformed.
     pub(super) fn parse(buffer: Vec<u8>, at: std::ops::Range<usize>) -> Option<Self> {
-        let buffer = Zeroizing::new(buffer);
+        let buffer = Erased::new(buffer);
         let plaintext = buffer.get(at.clone())?;
         let (head_bytes, rest) = plaintext.split_first_chunk()?;
         let (body_bytes, rest) = rest.split_first_chunk()?;
@@ -137,7 +146,7 @@ impl Opened {
         if padding.iter().any(|byte| *byte != 0) {
             return None;
         }
-        let head = Head::parse(head)?;
+        let head = Box::new(Head::parse(head)?);
         if head.content.is_none() && !body.is_empty() {
             return None;
         }

@@ -17,7 +17,8 @@ impl Attempt {
     /// for what is outstanding first, because an error can only be sealed in its place.
     pub(super) async fn fail(&self, error: ErrorMember) {
         self.state().times.done_ms = steps::now();
-        loop {
+        self.look_before_done().await;
+        while self.interrupted().is_none() {
             let timing = &self.process.timing;
             let (kind, envelope, patience) = {
                 let mut stage = self.stage();
@@ -45,9 +46,6 @@ impl Attempt {
             };
             // Whether the answer opened shows in the stage; whether it is worth going on, in the interrupt.
             let _ = self.exchange(kind, envelope, patience).await;
-            if self.interrupted().is_some() {
-                return;
-            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use subrosa_protocol::{
-    delivery::{Holder, Look},
+    delivery::{Holder, Look, look},
     job::Job,
     launch::Signers,
     record::{Event, Reason},
@@ -14,8 +14,7 @@ use subrosa_protocol::{
 use subrosa_transport::Stored;
 use tokio::{
     sync::watch,
-    task::JoinHandle,
-    time::{Instant, interval_at, sleep, sleep_until, timeout},
+    time::{Instant, interval_at, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -27,9 +26,6 @@ use crate::{
     panics,
     process::{Shared, Written},
 };
-
-/// A function that does not stop this long after its time is over is no longer waited for.
-const STUBBORN: Duration = Duration::from_secs(60);
 
 /// What an attempt came to, and so what becomes of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +87,12 @@ async fn refuse(process: &Shared, job: &Job, taken: &Stored, holder: Holder, err
             process.tell_ended(job, &record).await;
             Outcome::Failed
         }
-        Ok(Written::Lost(_)) | Err(_) => Outcome::LetGo,
+        Ok(Written::Lost(seen)) => match look(&seen.last, &holder) {
+            Look::Ended => Outcome::Ended,
+            Look::LetGo => Outcome::Overtaken,
+            Look::Keep => Outcome::LetGo,
+        },
+        Err(_) => Outcome::LetGo,
     }
 }
 
@@ -107,8 +108,9 @@ async fn work(attempt: &Arc<Attempt>, function: &Function) -> Option<ErrorMember
             Some(ErrorMember::new(StepCode::Timeout, "the run took longer than the job allows"))
         }
     };
+    // The function is dropped at its next await. What it runs elsewhere has to watch the token.
     attempt.cancelled.cancel();
-    stop(task).await;
+    task.abort();
     failure
 }
 
@@ -119,14 +121,6 @@ async fn run_limit(mut arrived: watch::Receiver<Option<Instant>>, limit: Duratio
         Some(at) => sleep_until(at + limit).await,
         // The attempt is gone, and with it who waits here.
         None => std::future::pending().await,
-    }
-}
-
-/// Drops the function, which has until its next await for that.
-async fn stop(task: JoinHandle<Result<Done, Failure>>) {
-    task.abort();
-    if timeout(STUBBORN, task).await.is_err() {
-        tracing::warn!("a function does not stop; its thread stays busy");
     }
 }
 

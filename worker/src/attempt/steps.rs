@@ -53,19 +53,16 @@ impl Attempt {
         {
             return Err(Failure::bad_input("the payload is not the one that the job binds"));
         }
-        self.record_running().await?;
         self.state().times.payload_ms = now();
         self.payload_arrived.send_replace(Some(Instant::now()));
+        self.record_running().await?;
         Ok(opened)
     }
 
     /// Sends the result, and waits until the client has it.
     pub(crate) async fn done(&self, result: impl Body) -> Result<(), Failure> {
         self.state().times.done_ms = now();
-        let looked = self.state().looked;
-        if looked.elapsed() > LOOK_AGE && self.look().await == Some(Look::LetGo) {
-            return Err(Failure::interrupted());
-        }
+        self.look_before_done().await;
         let envelope = self.seal(|stage| match stage {
             Stage::HasPayload(state) => sealed(state.done(result), Stage::AwaitStatus, Stage::HasPayload),
             other => (other, Err(Failure::interrupted())),
@@ -150,6 +147,14 @@ impl Attempt {
             }
         }
         Err(Failure::interrupted())
+    }
+
+    /// Looks again before `done`, if the last look is old. Sealing refuses if the attempt is over.
+    pub(super) async fn look_before_done(&self) {
+        let looked = self.state().looked;
+        if looked.elapsed() > LOOK_AGE {
+            self.look().await;
+        }
     }
 
     /// Looks at the job's last record; nothing if it cannot be read just now.
