@@ -114,9 +114,9 @@ impl Connect {
     }
 
     async fn connect(self) -> Result<Client, ClientError> {
-        let token = self.reply_token.unwrap_or_else(|| {
-            rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect()
-        });
+        let token = self
+            .reply_token
+            .unwrap_or_else(|| rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect());
         let reply = self.namespace.reply(&token)?;
         let connection = self.nats.connect_with(self.options.unwrap_or_default()).await?;
         let dispatch = Dispatch::start(connection.subscribe(&reply.any()).await?);

@@ -77,7 +77,7 @@ pub enum JobError {
     /// A handler of this client failed or panicked; the worker was told so, sealed.
     #[error("the handler for the {step} failed: {message} ({code})")]
     Handler {
-        /// Which handler: `options`, `payload` or `status`.
+        /// Which handler: `options`, `payload` or `status`; or `result`, for one that cannot be taken.
         step: &'static str,
         /// Why, as a code.
         code: StepCode,

@@ -191,8 +191,11 @@ impl<'a> JobBuilder<'a> {
         let (result, outcome) = oneshot::channel();
         let dropped = CancellationToken::new();
         let timings = Timings { queued, ..Timings::default() };
-        let driver = driver::Driver::new(client, launched, request, self.handlers, tokens, rng)
-            .reporting(reporter, launched_at, timings);
+        let driver = driver::Driver::new(client, launched, request, self.handlers, tokens, rng).reporting(
+            reporter,
+            launched_at,
+            timings,
+        );
         tokio::spawn(driver.run(mail, result, dropped.clone()));
         Ok(Job { id, events: Some(events), outcome, dropped: Some(dropped) })
     }
@@ -275,10 +278,13 @@ impl Job {
     ///
     /// Not cancel safe: dropping it gives the job up.
     pub async fn result_bytes(self) -> Result<Outcome<Vec<u8>>, JobError> {
-        self.finish(|opened| Ok(opened.body().to_vec())).await
+        self.finish(|opened| Ok(opened.bytes()?.to_vec())).await
     }
 
-    async fn finish<T>(mut self, read: impl FnOnce(&Opened) -> Result<T, JobError>) -> Result<Outcome<T>, JobError> {
+    async fn finish<T>(
+        mut self,
+        read: impl FnOnce(&Opened) -> Result<T, JobError>,
+    ) -> Result<Outcome<T>, JobError> {
         let finished = (&mut self.outcome).await.unwrap_or(Err(JobError::Closed))?;
         let Finished { opened, worker, attempt, timings } = finished;
         Ok(Outcome { value: read(&opened)?, worker, attempt, timings })

@@ -84,7 +84,9 @@ pub(crate) async fn linger(client: &Shared, mut mail: Mail, left: Left) {
 /// hint to ask.
 fn is_end(message: &Inbound, left: &Left) -> bool {
     let closes = |record: &Record| match &record.event {
-        Event::Closed { close, .. } => left.token.service == Service::Close && close == left.token.secret.expose(),
+        Event::Closed { close, .. } => {
+            left.token.service == Service::Close && close == left.token.secret.expose()
+        }
         _ => false,
     };
     Record::read_unverified(&message.payload).is_ok_and(|record| record.job == left.job && closes(&record))
@@ -98,7 +100,8 @@ async fn has_ended(client: &Shared, left: &Left) -> bool {
 
 /// Answers the last step again; false if the message is something else.
 async fn repeat(client: &Shared, left: &Left, message: &Inbound) -> bool {
-    let Some(answer) = left.closed.as_ref().and_then(|closed| closed.repeat(&message.payload, now_ms())) else {
+    let Some(answer) = left.closed.as_ref().and_then(|closed| closed.repeat(&message.payload, now_ms()))
+    else {
         return false;
     };
     let Some(reply) = message.reply.as_deref().filter(|reply| may_answer(reply)) else { return true };
@@ -108,4 +111,3 @@ async fn repeat(client: &Shared, left: &Left, message: &Inbound) -> bool {
     }
     true
 }
-

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::{
     encoding::{DecodeError, b64u, b64u_decode},
+    id::JobId,
     identity::{JwsError, Signature, SigningKey, Thumbprint, Typ},
     job::{CLOCK_TOLERANCE_MS, Job, JobError},
     json::{self, JsonError},
@@ -149,6 +150,13 @@ impl LaunchRequest {
         }
         let job = Job::parse(b64u_decode(&wire.payload)?, namespace)?;
         Ok(Self { bytes: bytes.to_vec(), wire, job })
+    }
+
+    /// The id of the job in these bytes, also of one that [`LaunchRequest::parse`] refuses; none if there is
+    /// no telling.
+    pub fn job_id(bytes: &[u8]) -> Option<JobId> {
+        let wire: Wire = json::parse(bytes.get(..bytes.len().min(MAX_REQUEST_BYTES))?).ok()?;
+        b64u_decode(&wire.payload).ok().map(|job_bytes| JobId::of(&job_bytes))
     }
 
     /// Checks the times: neither made in the future nor expired, as far as clocks can tell.

@@ -267,7 +267,7 @@ impl Record {
 impl Wire {
     fn explain(&mut self, reason: &Reason) {
         self.code = Some(reason.code.clone());
-        self.reason = Some(reason.text.clone());
+        self.reason = (!reason.text.is_empty()).then(|| reason.text.clone());
     }
 
     fn event(&self) -> Result<Event, RecordError> {

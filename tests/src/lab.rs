@@ -5,12 +5,7 @@ use std::{future::Future, path::Path, time::Duration};
 use rand::SeedableRng as _;
 use subrosa::local::{Example, Local, Plan};
 use subrosa_client::{Client, SigningKey, Trust};
-use subrosa_protocol::{
-    id::JobId,
-    identity::file,
-    record::Record,
-    subject::Namespace,
-};
+use subrosa_protocol::{id::JobId, identity::file, record::Record, subject::Namespace};
 use subrosa_transport::{Connect, Connection, History};
 use subrosa_worker::{Config, Done, Error, Failure, Job, Launched, serve_with};
 use tokio::{task::JoinHandle, time::Instant};

@@ -210,7 +210,11 @@ impl Queue {
             }
             pull.waiting = None;
             if let Some(Message { subject, payload, reply: Some(acker), status: None, .. }) = message {
-                return Ok(Delivery { subject, payload, acker: Acker { connection: connection.clone(), subject: acker } });
+                return Ok(Delivery {
+                    subject,
+                    payload,
+                    acker: Acker { connection: connection.clone(), subject: acker },
+                });
             }
         }
     }

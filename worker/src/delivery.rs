@@ -28,6 +28,8 @@ enum DeliveryError {
 
 /// A launch request, and what the worker's own checks say of it.
 pub(crate) struct Checked {
+    /// Whether it is the job that was asked for, be it acceptable or not.
+    is_the_job: bool,
     request: Option<LaunchRequest>,
     signers: Result<Signers, Code>,
 }
@@ -35,20 +37,18 @@ pub(crate) struct Checked {
 impl Checked {
     /// Checks a launch request for `job`.
     pub(crate) fn new(process: &Shared, bytes: &[u8], job: Option<&JobId>) -> Self {
-        let parsed = LaunchRequest::parse(bytes, &process.namespace);
-        let fits = |request: &LaunchRequest| {
-            *request.job().worker() == process.name && job.is_none_or(|job| job == request.job().id())
-        };
-        match parsed {
-            Ok(request) if fits(&request) => {
+        let hash_fits = job.is_none_or(|job| LaunchRequest::job_id(bytes).as_ref() == Some(job));
+        match LaunchRequest::parse(bytes, &process.namespace) {
+            Ok(request) => {
+                let is_the_job = hash_fits && *request.job().worker() == process.name;
                 let signers = match request.job().description().psk_id {
                     Some(_) => Err(Code::PskUnavailable),
+                    None if !is_the_job => Err(Code::BadRequest),
                     None => request.verify().map_err(|error| error.code()),
                 };
-                Self { request: Some(request), signers }
+                Self { is_the_job, request: Some(request), signers }
             }
-            Ok(_) => Self { request: None, signers: Err(Code::BadRequest) },
-            Err(error) => Self { request: None, signers: Err(error.code()) },
+            Err(error) => Self { is_the_job: hash_fits, request: None, signers: Err(error.code()) },
         }
     }
 
@@ -63,7 +63,13 @@ impl Checked {
 }
 
 /// Deals with one delivery, to the end of the job if this process takes it.
-pub(crate) async fn receive(process: &Shared, function: &Function, delivery: Delivery, draining: &CancellationToken, ack_wait: std::time::Duration) {
+pub(crate) async fn receive(
+    process: &Shared,
+    function: &Function,
+    delivery: Delivery,
+    draining: &CancellationToken,
+    ack_wait: std::time::Duration,
+) {
     let Some(job) = delivery.subject.rsplit('.').next().and_then(|token| token.parse().ok()) else {
         delivery.acker.ack().await;
         return;
@@ -90,7 +96,7 @@ async fn decide(
         let description = checked.request.as_ref().map(|request| request.job());
         let view = Delivered {
             last: &seen.last,
-            is_the_job: checked.request.is_some(),
+            is_the_job: checked.is_the_job,
             held_here: process.held.holds_any(job),
             probe: known,
             refusal: checked.signers.as_ref().err().copied(),
@@ -105,9 +111,16 @@ async fn decide(
             }
             OnDelivery::AskAlive(holder) => {
                 let patience = process.timing.probe;
-                let asked =
-                    probe(&process.connection, &process.namespace, &process.name, job, &holder, patience, acker)
-                        .await?;
+                let asked = probe(
+                    &process.connection,
+                    &process.namespace,
+                    &process.name,
+                    job,
+                    &holder,
+                    patience,
+                    acker,
+                )
+                .await?;
                 let again = process.look(job, 0).await?;
                 known = if again.last.hash() == seen.last.hash() { asked } else { Probe::NotAsked };
                 seen = again;
@@ -125,25 +138,28 @@ async fn decide(
                     continue;
                 }
             },
-            OnDelivery::Take(number) => match claim(process, job, &seen, number, Some(acker.clone())).await? {
-                Taken::Won { holder, record, hold } => {
-                    let Ok((request, signers)) = checked.accepted() else { return Ok(()) };
-                    tracing::info!(job = short(job), attempt = number.get(), "job taken");
-                    let line = hold.line.clone();
-                    let work = (request.job().clone(), signers);
-                    let outcome =
-                        attempt::run(process, function, work, (holder, record), hold, draining.clone()).await;
-                    tracing::info!(job = short(job), attempt = number.get(), ?outcome, "job left");
-                    // The newest delivery is the one to acknowledge.
-                    let acker = line.borrow().acker.clone();
-                    settle(outcome, acker.as_ref()).await;
+            OnDelivery::Take(number) => {
+                match claim(process, job, &seen, number, Some(acker.clone())).await? {
+                    Taken::Won { holder, record, hold } => {
+                        let Ok((request, signers)) = checked.accepted() else { return Ok(()) };
+                        tracing::info!(job = short(job), attempt = number.get(), "job taken");
+                        let line = hold.line.clone();
+                        let work = (request.job().clone(), signers);
+                        let outcome =
+                            attempt::run(process, function, work, (holder, record), hold, draining.clone())
+                                .await;
+                        tracing::info!(job = short(job), attempt = number.get(), ?outcome, "job left");
+                        // The newest delivery is the one to acknowledge.
+                        let acker = line.borrow().acker.clone();
+                        settle(outcome, acker.as_ref()).await;
+                    }
+                    Taken::Lost(last) => {
+                        (seen, known) = (last, Probe::NotAsked);
+                        continue;
+                    }
+                    Taken::Held => continue,
                 }
-                Taken::Lost(last) => {
-                    (seen, known) = (last, Probe::NotAsked);
-                    continue;
-                }
-                Taken::Held => continue,
-            },
+            }
         }
         return Ok(());
     }

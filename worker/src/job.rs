@@ -124,7 +124,10 @@ impl Job<Prepared> {
     /// # Cancel safety
     ///
     /// Not cancel safe: the job fails if this is dropped halfway.
-    pub async fn ready<T: DeserializeOwned>(self, body: &impl Serialize) -> Result<(T, Job<Running>), Failure> {
+    pub async fn ready<T: DeserializeOwned>(
+        self,
+        body: &impl Serialize,
+    ) -> Result<(T, Job<Running>), Failure> {
         let opened = self.attempt.ready(Json(body)).await?;
         let payload = opened.json().map_err(|error| Failure::body(&error))?;
         Ok((payload, Job::at(self.attempt)))
@@ -137,7 +140,8 @@ impl Job<Prepared> {
     /// As for [`Job::ready`].
     pub async fn ready_bytes(self, body: &impl Serialize) -> Result<(Vec<u8>, Job<Running>), Failure> {
         let opened = self.attempt.ready(Json(body)).await?;
-        Ok((opened.body().to_vec(), Job::at(self.attempt)))
+        let bytes = opened.bytes().map_err(|error| Failure::body(&error))?.to_vec();
+        Ok((bytes, Job::at(self.attempt)))
     }
 }
 

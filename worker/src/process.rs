@@ -74,8 +74,7 @@ impl Process {
         prev: Option<&Stored>,
         event: Event,
     ) -> Result<Written, HistoryError> {
-        let record =
-            Record { job: *job, at_ms: now_ms(), attempt, prev: prev.map(Stored::hash), event };
+        let record = Record { job: *job, at_ms: now_ms(), attempt, prev: prev.map(Stored::hash), event };
         let bytes = record.sign(&self.identity);
         let deadline = self.record_deadline();
         Ok(match self.history.append(&self.name, job, prev, bytes, deadline).await? {

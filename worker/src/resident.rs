@@ -9,7 +9,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{Function, delivery, process::Shared};
 
 /// Serves until `draining` is cancelled and what ran then has ended.
-pub(crate) async fn serve(process: &Shared, function: &Function, slots: usize, draining: &CancellationToken) -> Result<(), QueueError> {
+pub(crate) async fn serve(
+    process: &Shared,
+    function: &Function,
+    slots: usize,
+    draining: &CancellationToken,
+) -> Result<(), QueueError> {
     let queue = Queue::open(&process.connection, &process.namespace, &process.name).await?;
     let mut running = JoinSet::new();
     for _ in 0..slots {
@@ -26,7 +31,12 @@ pub(crate) async fn serve(process: &Shared, function: &Function, slots: usize, d
 }
 
 /// One slot: one job at a time.
-async fn slot(process: Shared, function: Function, mut queue: Queue, draining: CancellationToken) -> Result<(), QueueError> {
+async fn slot(
+    process: Shared,
+    function: Function,
+    mut queue: Queue,
+    draining: CancellationToken,
+) -> Result<(), QueueError> {
     let ack_wait: Duration = queue.ack_wait();
     loop {
         let delivery = tokio::select! {

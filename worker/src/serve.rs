@@ -85,7 +85,8 @@ where
         let _ = ended.send(served);
     };
     thread::Builder::new().name("subrosa".to_owned()).spawn(connection).map_err(Error::Process)?;
-    end.await.unwrap_or_else(|_| Err(Error::Process(std::io::Error::other("the connection's thread is gone"))))
+    end.await
+        .unwrap_or_else(|_| Err(Error::Process(std::io::Error::other("the connection's thread is gone"))))
 }
 
 async fn run(

@@ -13,9 +13,7 @@ use subrosa_protocol::{
     launch::LaunchRequest,
     refusal::Code,
     secret::Secret,
-    session::client::{
-        AwaitDone, AwaitReady, Closed, Launched, OwesOptions, OwesPayload, OwesStatus,
-    },
+    session::client::{AwaitDone, AwaitReady, Closed, Launched, OwesOptions, OwesPayload, OwesStatus},
     subject::{ENDED, Service},
     wire::{ErrorMember, Opened},
 };

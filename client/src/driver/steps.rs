@@ -56,6 +56,10 @@ impl Driver {
             },
             Session::Done(state) if done => match state.receive(envelope, &reply) {
                 Ok(Done::Result { session, opened }) => {
+                    if let Err(error) = opened.bytes() {
+                        let error = HandlerError::bad_input(error).into_member();
+                        return self.handler_failed("result", session.refuse(error.clone()), error).await;
+                    }
                     self.timings.done = self.since_launch();
                     let opened = Arc::new(opened);
                     let handler = self.handlers.status.start(Parameters::new(opened.clone()));

@@ -72,10 +72,9 @@ struct RecordKey(Secret<KEY_AND_NONCE_BYTES>);
 
 impl RecordKey {
     fn cipher(&self) -> ChaCha20Poly1305 {
-        let (key, _) = self.0.expose().split_at(KEY_BYTES);
-        // The slice has 32 bytes by construction; the fallback is never taken.
-        ChaCha20Poly1305::new_from_slice(key)
-            .unwrap_or_else(|_| ChaCha20Poly1305::new(&[0; KEY_BYTES].into()))
+        #[expect(clippy::expect_used, reason = "a key and a nonce are longer than a key")]
+        let key = self.0.expose().first_chunk::<KEY_BYTES>().expect("44 bytes begin with 32");
+        ChaCha20Poly1305::new(key.into())
     }
 
     /// The base nonce XOR the number, as in RFC 9180, section 5.2.

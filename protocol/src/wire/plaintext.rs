@@ -39,6 +39,12 @@ pub trait Body {
 #[error("{0}")]
 pub struct BodyError(String);
 
+impl BodyError {
+    fn stream() -> Self {
+        Self("is a stream, which is not supported here".to_owned())
+    }
+}
+
 /// A body of JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
@@ -164,19 +170,30 @@ impl Opened {
         self.buffer.get(self.body.clone()).unwrap_or_default()
     }
 
-    /// The body as a value.
+    /// The body as a value. No body is JSON's `null`.
     ///
     /// # Errors
     ///
     /// A body that is not JSON, or not of this type.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, BodyError> {
+        let json = match self.head.content {
+            Some(Content::Json) => self.body(),
+            Some(Content::Bytes) => return Err(BodyError("is bytes, not JSON".to_owned())),
+            Some(Content::Stream) => return Err(BodyError::stream()),
+            None => b"null",
+        };
+        serde_json::from_slice(json).map_err(|error| BodyError(error.to_string()))
+    }
+
+    /// The body as bytes, whatever they are.
+    ///
+    /// # Errors
+    ///
+    /// A body that travels as a stream.
+    pub fn bytes(&self) -> Result<&[u8], BodyError> {
         match self.head.content {
-            Some(Content::Json) => {
-                serde_json::from_slice(self.body()).map_err(|error| BodyError(error.to_string()))
-            }
-            Some(Content::Bytes) => Err(BodyError("is bytes, not JSON".to_owned())),
-            Some(Content::Stream) => Err(BodyError("is a stream, which is not supported here".to_owned())),
-            None => Err(BodyError("is missing".to_owned())),
+            Some(Content::Stream) => Err(BodyError::stream()),
+            Some(Content::Json | Content::Bytes) | None => Ok(self.body()),
         }
     }
 }

@@ -49,7 +49,8 @@ async fn nothing_that_is_sealed_is_heard_and_what_is_not_is() {
         .unwrap();
     assert_eq!(patiently(job.result::<String>()).await.unwrap().value, RESULT);
 
-    let job = client.job("safe").payload_value(json!({ "text": PAYLOAD, "fail": true })).launch().await.unwrap();
+    let job =
+        client.job("safe").payload_value(json!({ "text": PAYLOAD, "fail": true })).launch().await.unwrap();
     let error = patiently(job.result::<String>()).await.unwrap_err();
     assert!(matches!(&error, JobError::Worker { message, .. } if message == FAILURE), "{error}");
 

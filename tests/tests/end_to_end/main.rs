@@ -1,5 +1,7 @@
 //! Whole jobs on a real nats-server, with a launcher and workers in processes of their own.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
 mod demo;
 mod eavesdropper;
 mod failures;

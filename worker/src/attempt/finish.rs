@@ -71,11 +71,9 @@ impl Attempt {
                 Event::Closed { close: token, times }
             }
             (Stage::Acknowledged, _) => {
-                Event::Failed(Reason::new(failure.map_or("internal", |error| error.code.word()), "the worker's function failed"))
+                Event::Failed(Reason::new(failure.map_or("internal", |error| error.code.word()), ""))
             }
-            (_, Some(Interrupt::Client(error))) => {
-                Event::Failed(Reason::new(error.code.word(), "the client answered with an error"))
-            }
+            (_, Some(Interrupt::Client(error))) => Event::Failed(Reason::new(error.code.word(), "")),
             (stage, Some(Interrupt::ClientGone)) => {
                 let ran = matches!(stage, Stage::AwaitStatus(_) | Stage::AwaitAcknowledgement(_));
                 let last_attempt = self.holder.attempt.get() >= self.job.description().max_attempts;
@@ -127,10 +125,9 @@ fn error_sealed(
     patience: Duration,
 ) -> (Stage, Sealed) {
     match result {
-        Ok(sent) => (
-            Stage::AwaitAcknowledgement(sent.next),
-            Some((Kind::Done, Bytes::from(sent.envelope), patience)),
-        ),
+        Ok(sent) => {
+            (Stage::AwaitAcknowledgement(sent.next), Some((Kind::Done, Bytes::from(sent.envelope), patience)))
+        }
         Err(_) => (Stage::Over, None),
     }
 }

@@ -23,8 +23,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::stage::Stage;
 pub(crate) use self::run::{Outcome, run};
+use self::stage::Stage;
 use crate::process::Shared;
 
 /// Messages that are sealed and not yet published.
@@ -139,7 +139,9 @@ impl Attempt {
         };
         // While the stage is locked, so that records are published in the order of their numbers.
         match sealed {
-            Ok(envelope) => place.send(Outgoing { kind: Kind::Event, envelope: envelope.into(), reply: None }),
+            Ok(envelope) => {
+                place.send(Outgoing { kind: Kind::Event, envelope: envelope.into(), reply: None })
+            }
             Err(error) => tracing::debug!(%error, "an event was not sealed"),
         }
     }

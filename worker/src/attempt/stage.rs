@@ -9,7 +9,8 @@ use subrosa_protocol::{
     session::{
         Dropped, PeerError,
         worker::{
-            AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, Answer, HasOptions, HasPayload, Offer,
+            Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, HasOptions, HasPayload,
+            Offer,
         },
     },
     wire::Opened,
@@ -53,8 +54,12 @@ impl Stage {
     /// Tries a reply.
     pub(crate) fn receive(&mut self, reply: Vec<u8>) -> Received {
         match self.take() {
-            Self::AwaitOptions(state) => self.judge(state.receive(reply), Self::HasOptions, Self::AwaitOptions),
-            Self::AwaitPayload(state) => self.judge(state.receive(reply), Self::HasPayload, Self::AwaitPayload),
+            Self::AwaitOptions(state) => {
+                self.judge(state.receive(reply), Self::HasOptions, Self::AwaitOptions)
+            }
+            Self::AwaitPayload(state) => {
+                self.judge(state.receive(reply), Self::HasPayload, Self::AwaitPayload)
+            }
             Self::AwaitStatus(state) => {
                 self.judge(state.receive(reply), |closure| Self::Closed(closure.token), Self::AwaitStatus)
             }

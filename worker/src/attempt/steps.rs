@@ -13,8 +13,14 @@ use subrosa_protocol::{
 use subrosa_transport::now_ms;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Attempt, Interrupt, Outgoing, stage::{Received, Stage}};
-use crate::{Failure, process::{Written, sequence}};
+use super::{
+    Attempt, Interrupt, Outgoing,
+    stage::{Received, Stage},
+};
+use crate::{
+    Failure,
+    process::{Written, sequence},
+};
 
 /// The first wait before a step is sent again; it doubles.
 const RESEND: Duration = Duration::from_secs(1);
@@ -85,7 +91,12 @@ impl Attempt {
     }
 
     /// Sends a step, again and again as the same bytes, until its answer opens.
-    pub(super) async fn exchange(&self, kind: Kind, envelope: Bytes, patience: Duration) -> Result<Opened, Failure> {
+    pub(super) async fn exchange(
+        &self,
+        kind: Kind,
+        envelope: Bytes,
+        patience: Duration,
+    ) -> Result<Opened, Failure> {
         self.state().outstanding = Some((kind, envelope.clone()));
         let mut inbox = self.process.connection.inbox();
         let mut interrupt = self.interrupt.subscribe();

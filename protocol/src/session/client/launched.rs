@@ -131,7 +131,7 @@ impl Launched {
         let nonce = ClientNonce::random(rng);
         let keys = SessionKeys::derive(&exporter, &nonce);
         let (sealer, opener) = keys.for_client(header.attempt, &enc, &nonce, self.max_bytes);
-        let channel = Box::new(Channel { _exporter: exporter, sealer, opener, latest });
+        let channel = Box::new(Channel { sealer, opener, latest });
         Ok(Options { session: OwesOptions { channel }, attempt, worker, instance, parameters })
     }
 }

@@ -12,7 +12,6 @@ pub use self::{
 };
 use super::{Dropped, PeerError, debug_as_name};
 use crate::{
-    hpke::Exporter,
     json::Int,
     wire::{
         Body, Empty, ErrorMember, Event, Head, Header, Kind, OpenError, Opened, Opener, SealError, Sealer,
@@ -21,12 +20,11 @@ use crate::{
 
 /// One attempt's session: its keys, and the latest step with its answer.
 struct Channel {
-    /// Streams are derived from it; erased with the session.
-    _exporter: Exporter,
     sealer: Sealer,
     opener: Opener,
     latest: Latest,
 }
+
 /// An answer that is sealed.
 #[derive(Debug)]
 pub struct Reply<S> {
