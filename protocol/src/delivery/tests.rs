@@ -179,7 +179,7 @@ fn only_an_open_attempt_has_a_holder() {
 }
 
 #[test]
-fn who_holds_an_attempt_keeps_it_until_it_is_anothers_or_over() {
+fn who_holds_an_attempt_keeps_it_until_it_is_taken_over_or_done() {
     let holder = Holder { attempt: attempt(2), instance: instance(1) };
     let table = [
         (Last::Absent, Look::Ended),
