@@ -185,7 +185,6 @@ impl Client {
     /// process ends; jobs that still run are not waited for longer than that.
     pub async fn close(self) {
         let _ = tokio::time::timeout(self.0.timing.close, self.0.dispatch.all_over()).await;
-        // Nothing is left to send when the connection is closed already.
-        let _ = self.0.connection.flush().await;
+        self.0.connection.flush(Duration::from_secs(2)).await;
     }
 }

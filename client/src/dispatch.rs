@@ -9,6 +9,7 @@ use bytes::Bytes;
 use subrosa_protocol::id::JobId;
 use subrosa_transport::Subscription;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Messages of one job that wait to be looked at; more are dropped. Steps come again.
 const WAITING: usize = 256;
@@ -26,6 +27,8 @@ pub(crate) struct Inbound {
 struct Table {
     jobs: Mutex<HashMap<JobId, mpsc::Sender<Inbound>>>,
     count: watch::Sender<usize>,
+    /// Ends the task that dispatches, with the last clone.
+    _open: DropGuard,
 }
 
 /// The jobs that are listened for. Clones share them.
@@ -43,10 +46,12 @@ pub(crate) struct Mail {
 impl Dispatch {
     /// Dispatches until the connection is closed or the last clone is gone.
     pub(crate) fn start(mut messages: Subscription) -> Self {
-        let dispatch = Self(Arc::new(Table { jobs: Mutex::default(), count: watch::Sender::new(0) }));
+        let closed = CancellationToken::new();
+        let _open = closed.clone().drop_guard();
+        let dispatch = Self(Arc::new(Table { jobs: Mutex::default(), count: watch::Sender::new(0), _open }));
         let table = Arc::downgrade(&dispatch.0);
         tokio::spawn(async move {
-            while let Some(message) = messages.next().await {
+            while let Some(Some(message)) = closed.run_until_cancelled(messages.next()).await {
                 let Some(table) = table.upgrade() else { return };
                 let mut tokens = message.subject.rsplitn(3, '.');
                 let (Some(kind), Some(job)) = (tokens.next(), tokens.next()) else { continue };

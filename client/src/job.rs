@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, time::Duration};
 
-use rand::{SeedableRng as _, rngs::StdRng};
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use serde::{Serialize, de::DeserializeOwned};
 use subrosa_protocol::{
     hpke::RecipientKey,
@@ -12,6 +12,7 @@ use subrosa_protocol::{
     launch::LaunchRequest,
     secret::Secret,
     session::client::Launched,
+    subject::Service,
     wire::Opened,
 };
 use subrosa_transport::now_ms;
@@ -23,6 +24,7 @@ use crate::{
     driver::{self, Handlers, Tokens},
     event,
     handler::{Answer, Handler},
+    linger::{Left, Token, linger},
 };
 
 /// Bytes, sent as they are instead of as JSON.
@@ -158,9 +160,10 @@ impl<'a> JobBuilder<'a> {
     pub async fn launch(self) -> Result<Job, LaunchError> {
         let client = self.client.0.clone();
         let launched_at = Instant::now();
-        let mut rng = StdRng::from_rng(&mut rand::rng());
-        let key = RecipientKey::generate(&mut rng);
-        let tokens = Tokens { cancel: Secret::random(&mut rng), close: Secret::random(&mut rng) };
+        // No generator of ours: whoever found its seed later could make these keys again.
+        let mut system = UnwrapErr(SysRng);
+        let key = RecipientKey::generate(&mut system);
+        let tokens = Tokens { cancel: Secret::random(&mut system), close: Secret::random(&mut system) };
         let created_ms = now_ms();
         let document = JobDocument::new(Description {
             worker: self.worker.parse()?,
@@ -183,7 +186,18 @@ impl<'a> JobBuilder<'a> {
 
         // Listened for from before the launch: a worker may be quick.
         let mail = client.dispatch.listen(id);
-        client.launchers.launch(document.worker(), request.bytes(), client.timing.admission).await?;
+        let admission = client.timing.admission;
+        let admitted = client.launchers.launch(document.worker(), request.bytes(), admission).await;
+        if let Err(error) = admitted {
+            if !matches!(error, LaunchError::Refused { .. }) {
+                // It may be queued all the same: it is cancelled, before workers wait for nobody.
+                let token = Token { service: Service::Cancel, secret: tokens.cancel };
+                let expires_ms = document.description().expires_ms;
+                let left = Left { job: id, token, closed: None, expires_ms, now: true };
+                tokio::spawn(async move { linger(&client, mail, left).await });
+            }
+            return Err(error);
+        }
         let queued = launched_at.elapsed();
 
         let launched = Launched::new(document, key, client.connection.max_payload());
@@ -191,7 +205,7 @@ impl<'a> JobBuilder<'a> {
         let (result, outcome) = oneshot::channel();
         let dropped = CancellationToken::new();
         let timings = Timings { queued, ..Timings::default() };
-        let driver = driver::Driver::new(client, launched, request, self.handlers, tokens, rng).reporting(
+        let driver = driver::Driver::new(client, launched, request, self.handlers, tokens).reporting(
             reporter,
             launched_at,
             timings,

@@ -116,8 +116,18 @@ impl Launchers {
         if answer.payload.len() > MAX_ANSWER_BYTES {
             return Err(LaunchError::Malformed);
         }
-        json::parse(&answer.payload).map_err(|_| LaunchError::Malformed)
+        let state: JobState = json::parse(&answer.payload).map_err(|_| LaunchError::Malformed)?;
+        Ok(JobState {
+            state: printable(&state.state),
+            code: state.code.as_deref().map(printable),
+            reason: state.reason.as_deref().map(printable),
+        })
     }
+}
+
+/// Somebody else's text, fit for a terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE_BYTES).collect()
 }
 
 /// The error of an answer, if it is one.
@@ -129,6 +139,6 @@ fn refusal(answer: &Message) -> Option<(Code, String)> {
     let message = body
         .filter(|body| body.len() <= 4 * MAX_MESSAGE_BYTES)
         .and_then(|body| json::parse::<ErrorBody>(body.as_bytes()).ok())
-        .map(|body| body.message.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE_BYTES).collect());
+        .map(|body| printable(&body.message));
     Some((code, message.unwrap_or_default()))
 }

@@ -108,3 +108,62 @@ impl Office {
         Ok(Launched { job: *job, state: seen.state() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use subrosa_protocol::{
+        hpke::RecipientKey,
+        id::Sha256Hash,
+        job::{Description, Job},
+    };
+
+    use super::*;
+
+    fn request(worker: &str) -> Vec<u8> {
+        let job = Job::new(Description {
+            worker: worker.parse().unwrap(),
+            client: None,
+            label: None,
+            client_key: *RecipientKey::generate(&mut rand::rng()).public(),
+            psk_id: None,
+            reply: Namespace::default().reply("AliceAliceAlice01").unwrap(),
+            created_ms: 1,
+            expires_ms: 2,
+            timeout_ms: 3,
+            max_attempts: 4,
+            cancel: Sha256Hash::of("cancel"),
+            close: Sha256Hash::of("close"),
+            input: None,
+        });
+        LaunchRequest::new(job.unwrap(), &[]).bytes().to_vec()
+    }
+
+    fn refusal(subject: &str, payload: &[u8]) -> Code {
+        read(subject, payload, &Namespace::default(), |name| name.as_str() == "echo").unwrap_err().code
+    }
+
+    #[test]
+    fn a_request_for_a_known_worker_is_read() {
+        let bytes = request("echo");
+        let read = read("subrosa.v1.launch.echo", &bytes, &Namespace::default(), |_| true).unwrap();
+        assert_eq!(read.bytes(), bytes);
+    }
+
+    #[test]
+    fn cheap_rules_come_first() {
+        let subject = "subrosa.v1.launch.echo";
+        assert_eq!(refusal(subject, &vec![0; MAX_REQUEST_BYTES + 1]), Code::TooLarge);
+        assert_eq!(refusal(subject, &request("other")), Code::BadRequest);
+        assert_eq!(refusal("subrosa.v1.launch.other", &request("other")), Code::UnknownWorker);
+        assert_eq!(refusal("subrosa.v1.launch.OTHER", b"not even JSON"), Code::UnknownWorker);
+        assert_eq!(refusal(subject, b"not even JSON"), Code::BadRequest);
+    }
+
+    #[test]
+    fn refusals_repeat_nothing_of_the_request() {
+        let namespace = Namespace::default();
+        let secret = br#"{"payload": "s3cr3t!", "signatures": "s3cr3t!"}"#;
+        let refused = read("subrosa.v1.launch.echo", secret, &namespace, |_| true).unwrap_err();
+        assert!(!refused.to_json().contains("s3cr3t"), "{}", refused.to_json());
+    }
+}

@@ -63,9 +63,9 @@ impl Launcher {
         let rest = async {
             self.tasks.wait().await;
             self.office.errands.wait().await;
-            self.office.connection.flush().await
+            self.office.connection.flush(FAREWELL).await;
         };
-        if !matches!(tokio::time::timeout(FAREWELL, rest).await, Ok(Ok(()))) {
+        if tokio::time::timeout(FAREWELL, rest).await.is_err() {
             tracing::debug!("not everything was said");
         }
         tracing::info!("the launcher has ended");

@@ -8,6 +8,7 @@ use subrosa_protocol::{
     id::{Instance, JobId, Sha256Hash, WorkerName},
     identity::{SigningKey, Trust},
     job::Job,
+    json,
     launch::LaunchRequest,
     record::{Event, Record},
     subject::{ENDED, Namespace},
@@ -16,7 +17,13 @@ use subrosa_transport::{Commit, Connection, History, HistoryError, Queue, Stored
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Keys, Timing, Worker};
+use crate::{
+    config::{Config, Keys, Timing, Worker},
+    workers::Workers,
+};
+
+/// How long a job is looked for that a lagging replica may not know yet.
+const LAG: Duration = Duration::from_millis(1500);
 
 /// What all parts share.
 pub(crate) struct Office {
@@ -24,7 +31,11 @@ pub(crate) struct Office {
     pub(crate) identity: SigningKey,
     pub(crate) trust: Trust,
     pub(crate) workers: HashMap<WorkerName, Worker>,
+    /// What the service `workers` answers.
+    pub(crate) workers_answer: Bytes,
     pub(crate) timing: Timing,
+    /// Whether a history may be read from a server that lags.
+    replicated: bool,
     /// How long a stored result is kept.
     pub(crate) results_age: Duration,
     pub(crate) connection: Connection,
@@ -73,6 +84,8 @@ impl Office {
             history: History::new(connection.clone(), config.namespace.clone()),
             connection,
             namespace: config.namespace.clone(),
+            workers_answer: json::to_vec(&Workers::new(&config.workers, &keys.trust)).into(),
+            replicated: config.streams.records.replicas > 1,
             identity: keys.identity,
             trust: keys.trust,
             workers: config.workers.iter().map(|worker| (worker.name.clone(), worker.clone())).collect(),
@@ -143,7 +156,7 @@ impl Office {
     /// A worker can write under its own name and any id. So what is found counts only if its history
     /// begins with that job, and else it is looked for under every name.
     pub(crate) async fn find(&self, job: &JobId, deadline: Instant) -> Result<Option<Case>, HistoryError> {
-        let Some(found) = self.history.find(job, deadline).await? else { return Ok(None) };
+        let Some(found) = self.find_message(job, deadline).await? else { return Ok(None) };
         let named = worker_in(&found.subject);
         let first = match &named {
             Some(worker) => self.read(worker, job, deadline).await?,
@@ -159,6 +172,19 @@ impl Office {
             }
         }
         Ok(first)
+    }
+
+    /// The last message of a job, under any name. A replica may lag: then nothing counts only if it stays so,
+    /// for as long as whoever asks waits for one try.
+    async fn find_message(&self, job: &JobId, deadline: Instant) -> Result<Option<Stored>, HistoryError> {
+        let until = Instant::now() + LAG;
+        loop {
+            let found = self.history.find(job, deadline).await?;
+            if found.is_some() || !self.replicated || Instant::now() >= until {
+                return Ok(found);
+            }
+            tokio::time::sleep(LAG / 10).await;
+        }
     }
 
     /// The launch request in the record that a history begins with.

@@ -60,6 +60,8 @@ impl Services {
     /// Offers the services.
     pub(crate) async fn start(office: &Shared, max_requests: usize) -> Result<Self, Error> {
         let failed = |error: async_nats::Error| Error::Service(error.to_string());
+        let mut denials = office.connection.denials();
+        let mut subjects = Vec::new();
         let service = office
             .connection
             .client()
@@ -78,11 +80,14 @@ impl Services {
                 Ask::Other(service) => (service.token(), office.namespace.service(service)),
             };
             let builder = services.service.endpoint_builder().name(name).queue_group(NAME);
-            let endpoint = builder.add(subject).await.map_err(failed)?;
+            let endpoint = builder.add(&subject).await.map_err(failed)?;
+            subjects.push(subject);
             let (office, slots) = (office.clone(), slots.clone());
             let (stop, tasks) = (services.stop.clone(), services.tasks.clone());
             services.tasks.spawn(serve(office, ask, endpoint, slots, stop, tasks));
         }
+        let subjects: Vec<&str> = subjects.iter().map(String::as_str).collect();
+        office.connection.judged(&mut denials, &subjects).await?;
         Ok(services)
     }
 
@@ -152,7 +157,7 @@ async fn answer(office: &Shared, ask: Ask, request: &Request) -> Result<Bytes, F
             let ByToken { job, token } = read(&message.payload)?;
             Ok(body(&office.close(&job, &token).await?))
         }
-        Ask::Other(Service::Workers) => Ok(body(&office.workers())),
+        Ask::Other(Service::Workers) => Ok(office.workers_answer.clone()),
     }
 }
 

@@ -7,7 +7,7 @@ use subrosa_protocol::{
     identity::{Role, Trust},
 };
 
-use crate::{config::Worker, office::Office};
+use crate::config::Worker;
 
 /// The answer of the service `workers`.
 #[derive(Debug, Serialize)]
@@ -25,19 +25,19 @@ struct Entry {
     keys: Vec<Value>,
 }
 
-impl Office {
-    /// The workers, by name.
-    pub(crate) fn workers(&self) -> Workers {
-        let keys = worker_keys(&self.trust);
+impl Workers {
+    /// These workers, by name, with the keys in this trust file.
+    pub(crate) fn new<'a>(workers: impl IntoIterator<Item = &'a Worker>, trust: &Trust) -> Self {
+        let keys = worker_keys(trust);
         let entry = |worker: &Worker| Entry {
             worker: worker.name.clone(),
             backend: worker.backend.name(),
             policy: "anyone",
             keys: keys.iter().filter_map(|key| key.for_worker(&worker.name)).collect(),
         };
-        let mut workers: Vec<Entry> = self.workers.values().map(entry).collect();
+        let mut workers: Vec<Entry> = workers.into_iter().map(entry).collect();
         workers.sort_by(|a, b| a.worker.cmp(&b.worker));
-        Workers { workers }
+        Self { workers }
     }
 }
 
@@ -68,4 +68,37 @@ fn worker_keys(trust: &Trust) -> Vec<WorkerKey> {
             WorkerKey { jwk, names: names.and_then(|names| names.as_array().cloned()) }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use subrosa_protocol::{identity::SigningKey, secret::Secret};
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn each_worker_is_listed_with_the_keys_that_are_good_for_it() {
+        let config = Config::from_toml(
+            r#"
+            key_file = "k"
+            trust_file = "t"
+            worker = [{ name = "b", backend = "resident" }, { name = "a", backend = "resident" }]
+            "#,
+        );
+        let key = |seed: u8| SigningKey::from_seed(&Secret::take(&mut [seed; 32])).public().clone();
+        let for_a = Some(vec!["a".parse().unwrap()]);
+        let trust = Trust::default()
+            .with_key(key(1), Role::Worker, None)
+            .with_key(key(2), Role::Worker, for_a)
+            .with_key(key(3), Role::Launcher, None);
+        let listed = serde_json::to_value(Workers::new(&config.unwrap().workers, &trust)).unwrap();
+        let keys = |at: usize| listed["workers"][at]["keys"].as_array().unwrap();
+        assert_eq!(listed["workers"][0]["worker"], "a");
+        assert_eq!((keys(0).len(), keys(1).len()), (2, 1));
+        let plain = serde_json::to_value(key(1).to_jwk()).unwrap();
+        assert_eq!(*keys(1), [plain]);
+        assert_eq!(listed["workers"][1]["backend"], json!("resident"));
+    }
 }

@@ -1,15 +1,23 @@
 //! A deployment on a real nats-server, with workers of the test's own.
 
-use std::{future::Future, path::Path, time::Duration};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use rand::SeedableRng as _;
-use subrosa::local::{Example, Local, Plan};
+use subrosa::local::{Backend, Example, Local, Plan};
 use subrosa_client::{Client, SigningKey, Trust};
+use subrosa_launcher::Guard;
 use subrosa_protocol::{id::JobId, identity::file, record::Record, subject::Namespace};
 use subrosa_transport::{Connect, Connection, History};
 use subrosa_worker::{Config, Done, Error, Failure, Job, Launched, serve_with};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{process::Command, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
+
+use crate::container::Nats;
 
 /// Nothing in these tests takes this long unless it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,6 +26,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Lab {
     /// Server, launcher and example workers.
     pub local: Local,
+    program: PathBuf,
+    /// The server, if it is not the deployment's own.
+    container: Option<Nats>,
 }
 
 /// A worker that runs in the test's own process.
@@ -37,12 +48,102 @@ impl Lab {
 
     /// A deployment by a plan of one's own.
     pub async fn with(plan: Plan) -> Self {
-        Self { local: Local::start(plan, &mut |_: &str| {}).await.unwrap() }
+        match Nats::if_wanted(&plan.program).await {
+            Some(container) => Self::on(container, plan).await,
+            None => Self::on_its_own(plan).await,
+        }
+    }
+
+    async fn on_its_own(plan: Plan) -> Self {
+        let program = plan.program.clone();
+        Self { local: Local::start(plan, &mut |_: &str| {}).await.unwrap(), program, container: None }
+    }
+
+    /// A deployment on the server in this container.
+    pub async fn on(container: Nats, plan: Plan) -> Self {
+        let Plan { workers, mut others, backend, launchers, replicas, program } = plan;
+        let examples: Vec<&str> = workers.iter().map(|worker| worker.name()).collect();
+        others.extend(examples.iter().map(|name| (*name).to_owned()));
+        // Its own server stays idle.
+        let mut lab = Self::on_its_own(Plan { others, launchers: 0, ..Plan::of(&program, []) }).await;
+        let url = container.url().to_owned();
+        lab.container = Some(container);
+        let program = program.to_str().unwrap();
+        let command = |name| ["internal", "worker", name];
+        lab.configure(|config| {
+            config.insert("nats".to_owned(), toml::toml! { url = url }.into());
+            let Some(workers) = config.get_mut("worker").and_then(toml::Value::as_array_mut) else { return };
+            for worker in workers {
+                let example = examples.iter().find(|name| worker["name"].as_str() == Some(name));
+                if let (Backend::Process, Some(name)) = (backend, example) {
+                    *worker = lab.started(name, &[&[program], &command(name)[..]].concat());
+                }
+            }
+        });
+        lab.set_up().await;
+        for _ in 0..launchers {
+            lab.local.start_launcher().unwrap();
+        }
+        let resident = examples.iter().filter(|_| backend == Backend::Resident);
+        for name in resident.flat_map(|name| std::iter::repeat_n(name, replicas)) {
+            let mut worker = lab.worker_command(name, program);
+            worker.args(command(name)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            lab.local.workers.push(worker.spawn().unwrap());
+        }
+        lab
+    }
+
+    /// A deployment whose launchers are configured in another way than the plan says.
+    pub async fn configured(mut plan: Plan, change: impl FnOnce(&Self, &mut toml::Table)) -> Self {
+        let launchers = std::mem::take(&mut plan.launchers);
+        let mut lab = Self::with(plan).await;
+        lab.configure(|config| change(&lab, config));
+        lab.set_up().await;
+        for _ in 0..launchers {
+            lab.local.start_launcher().unwrap();
+        }
+        lab
+    }
+
+    /// Changes the launchers' configuration file.
+    pub fn configure(&self, change: impl FnOnce(&mut toml::Table)) {
+        let path = self.local.launcher_config();
+        let mut config = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        change(&mut config);
+        std::fs::write(path, config.to_string()).unwrap();
+    }
+
+    /// Makes the streams and consumers as the launchers' configuration file says.
+    async fn set_up(&self) {
+        let config = subrosa_launcher::Config::from_file(self.local.launcher_config()).unwrap();
+        subrosa_launcher::setup(&config).await.unwrap();
+    }
+
+    /// The configuration of a worker that the launchers start, one process per job.
+    pub fn started(&self, name: &str, command: &[&str]) -> toml::Value {
+        let mut worker = toml::Table::new();
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        worker.insert("name".to_owned(), name.into());
+        worker.insert("backend".to_owned(), "process".into());
+        worker.insert("command".to_owned(), command.to_vec().into());
+        worker.insert("key_file".to_owned(), path(&self.local.worker_key(name)).into());
+        worker.insert("trust_file".to_owned(), path(self.local.trust_file()).into());
+        worker.into()
+    }
+
+    /// A program that is told by its environment to be this worker, resident.
+    pub fn worker_command(&self, name: &str, program: &str) -> Command {
+        let mut command = guarded(&self.program, program);
+        command
+            .env("SUBROSA_NATS_URL", self.url())
+            .env("SUBROSA_KEY_FILE", self.local.worker_key(name))
+            .env("SUBROSA_TRUST_FILE", self.local.trust_file());
+        command
     }
 
     /// The server's URL.
     pub fn url(&self) -> &str {
-        self.local.server.url()
+        self.container.as_ref().map_or(self.local.server.url(), Nats::url)
     }
 
     /// A client that trusts this deployment's workers, with an identity of its own.
@@ -100,7 +201,15 @@ impl Lab {
 
     /// Stops everything.
     pub async fn stop(self) {
+        if let Some(container) = self.stop_all_but_container().await {
+            container.stop().await;
+        }
+    }
+
+    /// Stops everything but the container that it is on, if it is on one.
+    pub async fn stop_all_but_container(self) -> Option<Nats> {
         self.local.stop().await.unwrap();
+        self.container
     }
 }
 
@@ -114,6 +223,11 @@ where
     let (stop, name) = (draining.clone(), name.to_owned());
     let served = tokio::spawn(async move { serve_with(config, &name, function, stop).await });
     Resident { draining, served }
+}
+
+/// A command whose process dies with this test; `guard` is the program that sees to it.
+pub fn guarded(guard: impl Into<PathBuf>, program: &str) -> Command {
+    Guard::new(guard.into()).command(program)
 }
 
 /// A new identity.

@@ -135,9 +135,12 @@ impl Connect {
     }
 
     fn addresses(&self) -> Result<Vec<ServerAddr>, ConnectError> {
-        let addresses =
-            self.url.split(',').map(|url| url.trim().parse()).collect::<Result<_, std::io::Error>>();
-        addresses.map_err(|error| ConnectError::Url { url: self.shown_url(), reason: error.to_string() })
+        let address = |url: &str| match url.trim().parse::<ServerAddr>() {
+            Ok(address) if address.host().is_empty() => Err("it names no host".to_owned()),
+            parsed => parsed.map_err(|error| error.to_string()),
+        };
+        let addresses = self.url.split(',').map(address).collect::<Result<_, _>>();
+        addresses.map_err(|reason| ConnectError::Url { url: self.shown_url(), reason })
     }
 
     /// The URL for messages: without the user and password that it may hold.

@@ -58,9 +58,6 @@ impl RequestError {
     }
 }
 
-/// How long the server may take to judge a subscription.
-const SETTLE: Duration = Duration::from_secs(10);
-
 /// A message as it came.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -131,7 +128,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(inboxes: String) -> Self {
-        Self { breaks: AtomicU64::new(0), denied: broadcast::channel(64).0, inboxes }
+        Self { breaks: AtomicU64::new(0), denied: broadcast::channel(4096).0, inboxes }
     }
 
     pub(crate) fn see(&self, event: Event) {
@@ -226,9 +223,9 @@ impl Connection {
     ///
     /// A denied subject, and a connection that is closed.
     pub async fn subscribe(&self, subject: &str) -> Result<Subscription, RequestError> {
-        let mut denied = self.watch.denied.subscribe();
+        let mut denials = self.denials();
         let subscription = self.subscribe_unseen(subject).await?;
-        self.settle(&mut denied, Some(subject), SETTLE).await?;
+        self.judged(&mut denials, &[subject]).await?;
         Ok(subscription)
     }
 
@@ -236,49 +233,6 @@ impl Connection {
     pub(crate) async fn subscribe_unseen(&self, subject: &str) -> Result<Subscription, RequestError> {
         let subscriber = self.client.subscribe(subject.to_owned()).await.map_err(|_| RequestError::Closed)?;
         Ok(Subscription(subscriber))
-    }
-
-    /// Waits until the server has seen all that was sent before, and says whether it denied `subject`.
-    ///
-    /// A message to an inbox of one's own comes back, or is denied: most roles may not publish there. Either
-    /// way the server has been there.
-    async fn settle(
-        &self,
-        denied: &mut broadcast::Receiver<String>,
-        subject: Option<&str>,
-        timeout: Duration,
-    ) -> Result<(), RequestError> {
-        let mut inbox = self.inbox();
-        let own = inbox.subject().to_owned();
-        self.publish(&own, None, Bytes::new()).await?;
-        let answer = async {
-            loop {
-                tokio::select! {
-                    Ok(denied) = denied.recv() => match denied {
-                        denied if Some(denied.as_str()) == subject => break Err(RequestError::Denied { subject: denied }),
-                        denied if denied == own => break Ok(()),
-                        _ => {}
-                    },
-                    arrived = inbox.next() => break arrived.map(|_| ()).ok_or(RequestError::Closed),
-                }
-            }
-        };
-        let timeout_error = || RequestError::Timeout { subject: subject.unwrap_or(&own).to_owned() };
-        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(timeout_error()))?;
-        // Denials come by another way than messages, and may be a moment later.
-        let Some(subject) = subject else { return Ok(()) };
-        let late = async {
-            while let Ok(denied) = denied.recv().await {
-                if denied == subject {
-                    return;
-                }
-            }
-            std::future::pending().await
-        };
-        match tokio::time::timeout(Duration::from_millis(5), late).await {
-            Ok(()) => Err(RequestError::Denied { subject: subject.to_owned() }),
-            Err(_) => Ok(()),
-        }
     }
 
     /// Asks once, and takes the first answer.
@@ -293,36 +247,41 @@ impl Connection {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Message, RequestError> {
+        self.ask(&mut self.inbox(), subject, headers, payload, timeout).await
+    }
+
+    /// Asks once, and takes the first answer that comes to the inbox.
+    async fn ask(
+        &self,
+        inbox: &mut Inbox,
+        subject: &str,
+        headers: Option<async_nats::HeaderMap>,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Message, RequestError> {
         let (bytes, max_bytes) = (payload.len(), self.max_payload());
         if bytes > max_bytes {
             return Err(RequestError::TooLarge { bytes, max_bytes });
         }
-        let mut denied = self.watch.denied.subscribe();
-        let mut inbox = self.inbox();
-        let to = subject.to_owned();
-        let published = match headers {
-            Some(headers) => {
-                self.client
-                    .publish_with_reply_and_headers(to, inbox.subject().to_owned(), headers, payload)
-                    .await
-            }
-            None => self.client.publish_with_reply(to, inbox.subject().to_owned(), payload).await,
-        };
-        published.map_err(|_| RequestError::Closed)?;
+        let mut denials = self.denials();
+        let (to, reply) = (subject.to_owned(), inbox.subject().to_owned());
         let answer = async {
-            loop {
-                tokio::select! {
-                    message = inbox.next() => break match message {
-                        Some(message) if message.is_no_responders() => {
-                            Err(RequestError::NoResponders { subject: subject.to_owned() })
-                        }
-                        Some(message) => Ok(message),
-                        None => Err(RequestError::Closed),
-                    },
-                    Ok(denied) = denied.recv() => if denied == subject {
-                        break Err(RequestError::Denied { subject: denied });
-                    },
+            let published = match headers {
+                Some(headers) => {
+                    self.client.publish_with_reply_and_headers(to, reply, headers, payload).await
                 }
+                None => self.client.publish_with_reply(to, reply, payload).await,
+            };
+            published.map_err(|_| RequestError::Closed)?;
+            tokio::select! {
+                message = inbox.next() => match message {
+                    Some(message) if message.is_no_responders() => {
+                        Err(RequestError::NoResponders { subject: subject.to_owned() })
+                    }
+                    Some(message) => Ok(message),
+                    None => Err(RequestError::Closed),
+                },
+                denied = denials.of(subject) => Err(denied),
             }
         };
         tokio::time::timeout(timeout, answer)
@@ -330,7 +289,7 @@ impl Connection {
             .unwrap_or_else(|_| Err(RequestError::Timeout { subject: subject.to_owned() }))
     }
 
-    /// Asks for 2 s at a time, until an answer or the deadline.
+    /// Asks for 2 s at a time, until an answer or the deadline. A late answer to an earlier try counts.
     ///
     /// # Errors
     ///
@@ -342,47 +301,27 @@ impl Connection {
         payload: Bytes,
         deadline: Instant,
     ) -> Result<Message, RequestError> {
+        let mut inbox = self.inbox();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = left.clamp(Duration::from_millis(100), Duration::from_secs(2));
-            match self.request(subject, headers.clone(), payload.clone(), timeout).await {
+            match self.ask(&mut inbox, subject, headers.clone(), payload.clone(), timeout).await {
                 Err(error) if error.is_passing() && Instant::now() < deadline => backoff.wait().await,
                 answer => return answer,
             }
         }
     }
 
-    /// Goes to the server and back: what was sent to this connection before has arrived by then.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not answer within `timeout`.
-    pub async fn round_trip(&self, timeout: Duration) -> Result<(), RequestError> {
-        self.settle(&mut self.watch.denied.subscribe(), None, timeout).await
-    }
-
-    /// The subjects that the server denies to this connection from now on.
-    pub(crate) fn denials(&self) -> broadcast::Receiver<String> {
+    /// The subjects that the server denies from now on.
+    pub(crate) fn denied_subjects(&self) -> broadcast::Receiver<String> {
         self.watch.denied.subscribe()
     }
 
-    /// Says whether the server denied `subject`, which was used since `denied` was made.
-    pub(crate) async fn judged(
-        &self,
-        denied: &mut broadcast::Receiver<String>,
-        subject: &str,
-    ) -> Result<(), RequestError> {
-        self.settle(denied, Some(subject), SETTLE).await
-    }
-
-    /// Hands everything published so far to the network.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is closed.
-    pub async fn flush(&self) -> Result<(), RequestError> {
-        self.client.flush().await.map_err(|_| RequestError::Closed)
+    /// Hands everything published so far to the network; gives up after `timeout`, as while it is down.
+    pub async fn flush(&self, timeout: Duration) {
+        // Closed, or too late: either way nothing more can be done about it here.
+        let _ = tokio::time::timeout(timeout, self.client.flush()).await;
     }
 }
 

@@ -3,13 +3,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
+use rand::RngExt as _;
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{Connection, Message, RequestError};
 
@@ -22,24 +21,27 @@ type Waiting = Arc<Mutex<HashMap<String, mpsc::Sender<Message>>>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Router {
     prefix: String,
-    next: Arc<AtomicU64>,
     waiting: Waiting,
+    closed: CancellationToken,
+    /// Ends the task that hands out, with the last clone.
+    _open: Arc<DropGuard>,
 }
 
 impl Router {
     pub(crate) fn new(prefix: String) -> Self {
-        Self { prefix, next: Arc::default(), waiting: Arc::default() }
+        let closed = CancellationToken::new();
+        let _open = Arc::new(closed.clone().drop_guard());
+        Self { prefix, waiting: Arc::default(), closed, _open }
     }
 
     /// Subscribes, once.
     pub(crate) async fn start(&self, connection: &Connection) -> Result<(), RequestError> {
         let subject = format!("{}.*", self.prefix);
-        let mut denied = connection.denials();
+        let mut denials = connection.denials();
         let mut answers = connection.subscribe_unseen(&subject).await?;
-        let waiting = Arc::downgrade(&self.waiting);
+        let (waiting, closed) = (self.waiting.clone(), self.closed.clone());
         tokio::spawn(async move {
-            while let Some(message) = answers.next().await {
-                let Some(waiting) = waiting.upgrade() else { return };
+            while let Some(Some(message)) = closed.run_until_cancelled(answers.next()).await {
                 let token = message.subject.rsplit('.').next().unwrap_or_default();
                 let inbox = lock(&waiting).get(token).cloned();
                 if let Some(inbox) = inbox {
@@ -48,12 +50,12 @@ impl Router {
                 }
             }
         });
-        connection.judged(&mut denied, &subject).await
+        connection.judged(&mut denials, &[&subject]).await
     }
 
     pub(crate) fn inbox(&self) -> Inbox {
-        // A number is enough: whoever can publish to an inbox is dealt with by sealing, not by guessing.
-        let token = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        // Not to be guessed: the answers of JetStream and of services are not sealed.
+        let token = format!("{:032x}", rand::rng().random::<u128>());
         let (sender, answers) = mpsc::channel(QUEUED_ANSWERS);
         lock(&self.waiting).insert(token.clone(), sender);
         Inbox { subject: format!("{}.{token}", self.prefix), token, answers, waiting: self.waiting.clone() }

@@ -6,6 +6,7 @@
 
 mod connect;
 mod connection;
+mod denied;
 mod history;
 mod inbox;
 mod probe;
@@ -15,6 +16,7 @@ mod retry;
 pub use self::{
     connect::{Connect, ConnectError},
     connection::{Connection, Message, RequestError, Subscription},
+    denied::Denials,
     history::{Commit, History, HistoryError, Stored},
     inbox::Inbox,
     probe::{Alive, is_alive, probe},

@@ -10,12 +10,9 @@ use subrosa_protocol::{
     json::{self, Int},
     subject::{Control, Namespace},
 };
-use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
-use crate::{Acker, Connection, RequestError};
+use crate::{Acker, Backoff, Connection, RequestError};
 
 /// How often a process is asked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -81,8 +78,14 @@ pub async fn probe(
 ) -> Result<Probe, RequestError> {
     let subject = namespace.control(worker, &holder.instance, job, Control::Alive);
     let question = Alive::new(holder.attempt).to_bytes();
+    let mut backoff = Backoff::new(Duration::from_millis(50), EVERY);
     'unbroken: loop {
         let breaks = connection.breaks();
+        // The connection may be down already, and its break counted.
+        if connection.round_trip(Duration::from_secs(2)).await.is_err() {
+            backoff.wait().await;
+            continue 'unbroken;
+        }
         // One inbox for all questions, so that a late answer counts as well.
         let mut inbox = connection.inbox();
         let mut denials = connection.denials();
@@ -93,9 +96,8 @@ pub async fn probe(
             connection.publish(&subject, Some(inbox.subject()), question.clone()).await?;
             tokio::select! {
                 true = answered(&mut inbox, holder.attempt, next) => return Ok(Probe::Answered),
-                error = denied(&mut denials, &subject, next) => if let Some(error) = error {
-                    return Err(error);
-                },
+                Ok(error) = timeout_at(next, denials.of(&subject)) => return Err(error),
+                else => {}
             }
         }
         let arrived = connection.round_trip(Duration::from_secs(2)).await;
@@ -105,20 +107,6 @@ pub async fn probe(
         let late = answered(&mut inbox, holder.attempt, Instant::now()).await;
         return Ok(if late { Probe::Answered } else { Probe::Silent });
     }
-}
-
-/// Passes when the server denies `subject`, or when the time is over.
-async fn denied(denials: &mut Receiver<String>, subject: &str, until: Instant) -> Option<RequestError> {
-    let error = async {
-        loop {
-            match denials.recv().await {
-                Ok(denied) if denied == subject => return RequestError::Denied { subject: denied },
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return RequestError::Closed,
-            }
-        }
-    };
-    timeout_at(until, error).await.ok()
 }
 
 /// Reads answers until one is right or the time is over.

@@ -12,12 +12,16 @@ use subrosa_protocol::{
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::{Connection, HistoryError, Message, RequestError, Subscription, history::pub_ack};
+use crate::{Backoff, Connection, HistoryError, Message, RequestError, Subscription, history::pub_ack};
 
 /// JetStream's error of a full stream, and of a subject that has its one message.
 const STREAM_FULL: u64 = 10077;
 /// What tells the second from the first.
 const SUBJECT_FULL: &str = "per subject exceeded";
+/// How long to wait after a refused pull; it doubles.
+const REFUSED: Duration = Duration::from_millis(50);
+/// The longest such wait.
+const REFUSED_MAX: Duration = Duration::from_secs(2);
 /// How long the server holds a pull request.
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
 
@@ -183,6 +187,7 @@ impl Queue {
     /// Cancel safe: a delivery that arrives after that is the next one, if another is asked for, and is
     /// delivered again after the ack wait, if not.
     pub async fn next(&mut self) -> Result<Delivery, QueueError> {
+        let mut refused = Backoff::new(REFUSED, REFUSED_MAX);
         let connection = &self.connection;
         let pull = match &mut self.pull {
             Some(pull) => pull,
@@ -200,15 +205,21 @@ impl Queue {
                 pull.waiting = Some((Instant::now() + PULL_EXPIRES + Duration::from_secs(1), breaks));
             }
             let message = pull.answer(connection).await?;
-            match message.as_ref().and_then(|message| message.status) {
-                // A status that tells nothing of the request.
-                Some(100) => continue,
-                // The consumer cannot be reached just now.
-                Some(503) => tokio::time::sleep(Duration::from_millis(500)).await,
-                // Nothing came in time, or the server is about to stop.
-                _ => {}
+            let status = message.as_ref().and_then(|message| message.status);
+            if status == Some(100) {
+                // It tells nothing of the request.
+                continue;
             }
             pull.waiting = None;
+            match status {
+                // A delivery, or nothing in time.
+                None | Some(404 | 408) => refused = Backoff::new(REFUSED, REFUSED_MAX),
+                // The consumer is gone or out of reach, has too many requests waiting, or the server stops.
+                Some(status) => {
+                    tracing::debug!(status, "a pull was refused, trying again");
+                    refused.wait().await;
+                }
+            }
             if let Some(Message { subject, payload, reply: Some(acker), status: None, .. }) = message {
                 return Ok(Delivery {
                     subject,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rand::{SeedableRng as _, rngs::StdRng};
 use subrosa_protocol::{
     delivery::Last,
     id::{Instance, JobId, WorkerName},
@@ -89,11 +88,6 @@ impl Process {
         if let Err(error) = self.connection.publish(&subject, None, record.bytes.clone()).await {
             tracing::debug!(%error, "the client was not told of its job's end");
         }
-    }
-
-    /// A generator for one job's keys.
-    pub(crate) fn rng(&self) -> StdRng {
-        StdRng::from_rng(&mut rand::rng())
     }
 }
 

@@ -21,13 +21,22 @@ pub(crate) async fn serve(
         running.spawn(slot(process.clone(), function.clone(), queue.another(), draining.clone()));
     }
     tracing::info!(worker = %process.name, slots, "worker ready");
+    let mut served = Ok(());
     while let Some(ended) = running.join_next().await {
-        if let Ok(Err(error)) = ended {
-            draining.cancel();
-            return Err(error);
+        match ended {
+            Ok(Ok(())) => {}
+            // What runs in other slots may finish.
+            Ok(Err(error)) => {
+                draining.cancel();
+                served = Err(error);
+            }
+            Err(error) => {
+                tracing::error!(%error, "a slot has ended, and is started again");
+                running.spawn(slot(process.clone(), function.clone(), queue.another(), draining.clone()));
+            }
         }
     }
-    Ok(())
+    served
 }
 
 /// One slot: one job at a time.

@@ -1,8 +1,8 @@
 //! The process: its connection, its two ways to run, and its orderly end.
 
-use std::{future::Future, pin::Pin, sync::Arc, thread};
+use std::{future::Future, pin::Pin, sync::Arc, thread, time::Duration};
 
-use rand::SeedableRng as _;
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_protocol::id::{Instance, WorkerName};
 use subrosa_transport::History;
 use tokio::{
@@ -97,9 +97,8 @@ async fn run(
     draining: CancellationToken,
 ) -> Result<(), Error> {
     let connection = config.nats.connect().await?;
-    let mut rng = rand::rngs::StdRng::from_rng(&mut rand::rng());
     let process: Shared = Arc::new(Process {
-        instance: Instance::random(&mut rng),
+        instance: Instance::random(&mut UnwrapErr(SysRng)),
         identity: config.identity,
         trust: config.trust,
         history: History::new(connection.clone(), config.namespace.clone()),
@@ -119,6 +118,6 @@ async fn run(
     };
     listener.abort();
     // What was published last, an ack or a record's copy, still has to leave.
-    process.connection.flush().await?;
+    process.connection.flush(Duration::from_secs(2)).await;
     served
 }

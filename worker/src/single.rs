@@ -1,13 +1,18 @@
 //! The single-job way: a launcher has started this process for one attempt at one job.
 
-use subrosa_protocol::delivery::{Start, start};
+use subrosa_protocol::{
+    delivery::{Ending, Start, start},
+    id::{Attempt, JobId},
+    launch::LaunchRequest,
+    refusal::Code,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error, Function, OneJob,
     attempt::{self, Outcome},
     delivery::{Checked, Taken, claim},
-    process::Shared,
+    process::{Seen, Shared},
 };
 
 /// Runs the job; succeeds only if it was closed with its result.
@@ -18,11 +23,17 @@ pub(crate) async fn serve(
     draining: &CancellationToken,
 ) -> Result<(), Error> {
     let not_closed = |reason: &str| Error::NotClosed { reason: reason.to_owned() };
-    let (request, signers) = Checked::new(process, one.request.as_bytes(), None)
-        .accepted()
-        .map_err(|code| not_closed(&format!("the worker refuses it: {code}")))?;
+    let id =
+        LaunchRequest::job_id(one.request.as_bytes()).ok_or_else(|| not_closed("SUBROSA_JOB holds no launch request"))?;
+    let mut seen = process.look(&id, 0).await?;
+    let (request, signers) = match Checked::new(process, one.request.as_bytes(), Some(&id)).accepted() {
+        Ok(accepted) => accepted,
+        Err(code) => {
+            refuse(process, &id, &seen, one.attempt, code).await?;
+            return Err(not_closed(&format!("the worker refuses it: {code}")));
+        }
+    };
     let job = request.job();
-    let mut seen = process.look(job.id(), 0).await?;
     let (holder, record, hold) = loop {
         if start(&seen.last, one.attempt) == Start::Exit {
             return Err(not_closed("its attempt is not the next one, or the job is over"));
@@ -41,4 +52,20 @@ pub(crate) async fn serve(
         Outcome::Overtaken => Err(not_closed("another worker has taken over")),
         Outcome::LetGo => Err(not_closed("the attempt was given up")),
     }
+}
+
+/// Records that the worker's own checks refuse the job, if it is this attempt's turn. Who was first may say
+/// otherwise.
+async fn refuse(
+    process: &Shared,
+    job: &JobId,
+    seen: &Seen,
+    attempt: Attempt,
+    code: Code,
+) -> Result<(), Error> {
+    if start(&seen.last, attempt) == Start::Take {
+        let ending = Ending::failed(code.word(), "the worker refuses the job").into_event();
+        process.write(job, seen.last.attempt(), seen.stored.as_ref(), ending).await?;
+    }
+    Ok(())
 }

@@ -6,7 +6,10 @@ mod story;
 
 use std::process::ExitCode;
 
-use tokio::{runtime::Builder, signal};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
 
 /// Options of `subrosa demo`.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,12 +29,18 @@ pub struct Args {
 pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     // The children's parent-death signal is bound to this thread.
     Builder::new_current_thread().enable_all().build()?.block_on(async {
+        // Before anything is started or said: from now on these end the demo in order.
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tokio::select! {
             verified = run::run(args) => verified.map(|()| ExitCode::SUCCESS),
-            interrupted = signal::ctrl_c() => {
-                interrupted?;
+            _ = interrupt.recv() => {
                 anstream::eprintln!("interrupted");
                 Ok(ExitCode::from(130))
+            }
+            _ = terminate.recv() => {
+                anstream::eprintln!("terminated");
+                Ok(ExitCode::from(143))
             }
         }
     })

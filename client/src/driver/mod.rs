@@ -4,7 +4,6 @@ mod steps;
 
 use std::{sync::Arc, time::Duration};
 
-use rand::rngs::StdRng;
 use serde_json::Value;
 use subrosa_protocol::{
     id::JobId,
@@ -20,6 +19,7 @@ use subrosa_protocol::{
 use subrosa_transport::Backoff;
 use tokio::{
     sync::oneshot,
+    task::JoinSet,
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,7 @@ use crate::{
     event::Reporter,
     handler::{Answer, Handler, Running},
     job::Finished,
+    launcher::JobState,
     linger::{self, Left, Token},
 };
 
@@ -38,6 +39,10 @@ use crate::{
 const STATUS_MAX: Duration = Duration::from_secs(5 * 60);
 /// Beyond its own times, how long each attempt may take for its steps.
 const STEPS: Duration = Duration::from_secs(25 * 60);
+/// How long the last answer may take to leave; no longer while the connection is down.
+const FLUSH: Duration = Duration::from_secs(1);
+/// Hints to ask for a job's state count at most this often.
+const HINT: Duration = Duration::from_secs(1);
 /// So many untrusted workers are remembered.
 const MAX_UNTRUSTED: usize = 16;
 
@@ -88,7 +93,6 @@ pub(crate) struct Driver {
     request: LaunchRequest,
     handlers: Handlers,
     tokens: Tokens,
-    rng: StdRng,
     reporter: Reporter,
     launched_at: Instant,
     timings: Timings,
@@ -105,7 +109,6 @@ impl Driver {
         request: LaunchRequest,
         handlers: Handlers,
         tokens: Tokens,
-        rng: StdRng,
     ) -> Self {
         let (reporter, _) = crate::event::channel();
         Self {
@@ -114,7 +117,6 @@ impl Driver {
             request,
             handlers,
             tokens,
-            rng,
             reporter,
             launched_at: Instant::now(),
             timings: Timings::default(),
@@ -130,6 +132,11 @@ impl Driver {
         self.launched_at = launched_at;
         self.timings = timings;
         self
+    }
+
+    /// Everything else is erased when this returns.
+    fn into_tokens(self) -> Tokens {
+        self.tokens
     }
 
     fn id(&self) -> JobId {
@@ -153,16 +160,16 @@ impl Driver {
         let expires_ms = self.launched.job().description().expires_ms;
         let worker = self.worker;
         let timings = self.timings;
-        // Every key of the job is overwritten here; one token is kept.
-        let Self { tokens, .. } = self;
+        // Every key of the job is overwritten here, and its handlers are gone; one token is kept.
+        let Tokens { cancel, close } = self.into_tokens();
         let (result, token, closed, now) = match over {
             Over::Result(closed, opened) => {
                 let finished = worker.map(|(worker, attempt)| Finished { opened, worker, attempt, timings });
-                let token = Token { service: Service::Close, secret: tokens.close };
+                let token = Token { service: Service::Close, secret: close };
                 (finished.ok_or(JobError::Closed), token, Some(closed), false)
             }
             Over::Failed(error, closed) => {
-                let token = Token { service: Service::Cancel, secret: tokens.cancel };
+                let token = Token { service: Service::Cancel, secret: cancel };
                 // Where the worker was answered, it writes the end itself.
                 let now = closed.is_none();
                 (Err(error), token, closed, now)
@@ -170,7 +177,7 @@ impl Driver {
         };
         let ended = matches!(&result, Err(JobError::Ended { .. }));
         // What was said last leaves before the outcome is known: the process may end on it.
-        let _ = client.connection.flush().await;
+        client.connection.flush(FLUSH).await;
         // The job's handle may be gone.
         let _ = outcome.send(result);
         if !ended {
@@ -181,23 +188,32 @@ impl Driver {
     async fn drive(&mut self, mail: &mut Mail) -> Over {
         let mut poll = Backoff::new(self.client.timing.status, STATUS_MAX);
         let mut ask = Instant::now() + poll.next_delay();
+        let mut asked = Instant::now();
+        // On a task of its own: a launcher that does not answer must not keep the worker waiting.
+        let mut question = JoinSet::new();
         loop {
             let deadline = self.deadline();
             let step = tokio::select! {
                 message = mail.next() => match message {
                     Some(message) if message.kind == ENDED => {
                         // Only a hint to ask for the state.
-                        ask = Instant::now();
+                        ask = ask.min(asked + HINT);
                         Ok(None)
                     }
                     Some(message) => self.receive(message).await,
                     None => Err(JobError::Closed),
                 },
                 answer = self.session.answer() => self.answer(answer).await,
-                () = sleep_until(ask) => {
-                    ask = Instant::now() + poll.next_delay();
-                    self.ask_state().await.map(|()| None)
+                () = sleep_until(ask), if question.is_empty() => {
+                    asked = Instant::now();
+                    ask = asked + poll.next_delay();
+                    question.spawn(self.ask_state());
+                    Ok(None)
                 }
+                Some(answer) = question.join_next() => match answer {
+                    Ok(Some(answer)) => self.judge_state(answer).map(|()| None),
+                    Ok(None) | Err(_) => Ok(None),
+                },
                 () = sleep_until(deadline) => Err(self.too_late()),
             };
             match step {
@@ -229,24 +245,34 @@ impl Driver {
         }
     }
 
-    /// Asks a launcher for the job's state. An end is reported as what it is; a job without any record is
-    /// launched again.
-    async fn ask_state(&mut self) -> Result<(), JobError> {
-        let patience = Duration::from_secs(10);
-        match self.client.launchers.status(&self.id(), patience).await {
+    /// Asks a launcher for the job's state; a job without any record is launched again.
+    fn ask_state(&self) -> impl Future<Output = Option<Result<JobState, Code>>> + Send + 'static {
+        let (client, id) = (self.client.clone(), self.id());
+        let (worker, request) = (self.launched.job().worker().clone(), self.request.clone());
+        async move {
+            let patience = Duration::from_secs(10);
+            let mut answer = client.launchers.status(&id, patience).await;
+            if let Err(LaunchError::Refused { code: Code::UnknownJob, .. }) = answer {
+                answer = client.launchers.launch(&worker, request.bytes(), patience).await;
+            }
+            match answer {
+                Ok(state) => Some(Ok(state)),
+                Err(LaunchError::Refused { code, .. }) => Some(Err(code)),
+                Err(_) => None,
+            }
+        }
+    }
+
+    /// An end is reported as what it is.
+    fn judge_state(&mut self, answer: Result<JobState, Code>) -> Result<(), JobError> {
+        match answer {
             Ok(state) if state.is_end() => {
                 if self.worker.is_none() && !self.untrusted.is_empty() && state.state != "cancelled" {
                     return Err(self.too_late());
                 }
                 Err(JobError::Ended { state: state.state, code: state.code, reason: state.reason })
             }
-            Err(LaunchError::Refused { code: Code::UnknownJob, .. }) => {
-                let worker = self.launched.job().worker().clone();
-                match self.client.launchers.launch(&worker, self.request.bytes(), patience).await {
-                    Err(LaunchError::Refused { code: Code::Expired, .. }) => Err(self.too_late()),
-                    _ => Ok(()),
-                }
-            }
+            Err(Code::Expired) => Err(self.too_late()),
             Ok(_) | Err(_) => Ok(()),
         }
     }

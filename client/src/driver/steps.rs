@@ -2,6 +2,7 @@
 
 use std::{mem, sync::Arc};
 
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_protocol::{
     session::client::{Closed, Done, Failure, Options, OptionsError, Ready, Refused, Repeated, Reply},
     subject::may_answer,
@@ -77,7 +78,7 @@ impl Driver {
     fn options(&mut self, envelope: Vec<u8>, reply: &str) {
         let trust = &self.client.trust;
         let now = u64::try_from(self.launched_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match self.launched.open_options(envelope, reply, trust, &mut self.rng, now) {
+        match self.launched.open_options(envelope, reply, trust, &mut UnwrapErr(SysRng), now) {
             Ok(Options { session, attempt, worker, parameters, .. }) => {
                 let max = self.launched.job().description().max_attempts;
                 self.timings.taken = self.since_launch();

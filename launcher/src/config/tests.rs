@@ -1,3 +1,5 @@
+use subrosa_protocol::identity::Role;
+
 use super::*;
 
 /// A configuration with these further lines.
@@ -111,4 +113,39 @@ fn a_file_that_is_refused_is_named() {
     std::fs::write(&path, with("[nats]\nurls = 1")).unwrap();
     let refused = Config::from_file(&path).unwrap_err().to_string();
     assert!(refused.contains("launcher.toml: line 7: unknown field `urls`"), "{refused}");
+}
+
+#[test]
+fn keys_have_to_fit_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    std::fs::write(at("launcher.toml"), EXAMPLE.replace("[\"create-proof\"]", "[\"bin/create-proof\"]"))
+        .unwrap();
+    let config = Config::from_file(at("launcher.toml")).unwrap();
+    let (launcher, worker) = (SigningKey::generate(&mut rand::rng()), SigningKey::generate(&mut rand::rng()));
+    keys::create(&config.key_file, &launcher).unwrap();
+    keys::create(at("create-proof.jwk"), &worker).unwrap();
+    let trusting = |keys: &[(&SigningKey, Role)]| {
+        let add = |trust: Trust, (key, role): &(&SigningKey, Role)| {
+            trust.with_key(key.public().clone(), *role, None)
+        };
+        let trust = keys.iter().fold(Trust::default(), add);
+        std::fs::write(at("trust.json"), trust.to_json()).unwrap();
+    };
+
+    trusting(&[(&worker, Role::Worker)]);
+    let refused = config.keys().unwrap_err();
+    assert!(matches!(refused, ConfigError::Untrusted { .. }), "{refused}");
+    trusting(&[(&launcher, Role::Launcher)]);
+    let refused = config.keys().unwrap_err().to_string();
+    assert!(refused.contains("`worker.command of create-proof` names the file"), "{refused}");
+    std::fs::create_dir(at("bin")).unwrap();
+    std::fs::write(at("bin/create-proof"), "").unwrap();
+    let refused = config.keys().unwrap_err().to_string();
+    assert!(
+        refused.contains("does not trust the key in") && refused.contains("create-proof.jwk"),
+        "{refused}"
+    );
+    trusting(&[(&launcher, Role::Launcher), (&worker, Role::Worker)]);
+    config.keys().unwrap();
 }

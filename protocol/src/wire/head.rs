@@ -167,10 +167,16 @@ impl Event {
 }
 
 fn cut(mut text: String) -> String {
-    if text.len() > MAX_TEXT_BYTES {
-        let end = (0..=MAX_TEXT_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-    }
+    let mut escaped = 0;
+    let end = text.char_indices().find_map(|(at, c)| {
+        escaped += match c {
+            '"' | '\\' => 2,
+            c if c.is_control() => 6,
+            c => c.len_utf8(),
+        };
+        (escaped > MAX_TEXT_BYTES).then_some(at)
+    });
+    text.truncate(end.unwrap_or(text.len()));
     text
 }
 

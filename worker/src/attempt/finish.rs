@@ -9,6 +9,8 @@ use subrosa_protocol::{
     wire::{ErrorMember, Json, Kind},
 };
 
+use subrosa_transport::Backoff;
+
 use super::{Attempt, Interrupt, Outcome, stage::Stage, steps};
 use crate::process::Written;
 
@@ -74,24 +76,33 @@ impl Attempt {
                 Event::Failed(Reason::new(failure.map_or("internal", |error| error.code.word()), ""))
             }
             (_, Some(Interrupt::Client(error))) => Event::Failed(Reason::new(error.code.word(), "")),
-            (stage, Some(Interrupt::ClientGone)) => {
-                let ran = matches!(stage, Stage::AwaitStatus(_) | Stage::AwaitAcknowledgement(_));
-                let last_attempt = self.holder.attempt.get() >= self.job.description().max_attempts;
-                if !ran && !last_attempt {
-                    return Outcome::LetGo;
-                }
-                Event::Failed(Reason::new(code::CLIENT_GONE, "the client did not answer in time"))
-            }
+            // A function that has run is not run again because nobody listens.
+            (
+                Stage::AwaitStatus(_) | Stage::AwaitAcknowledgement(_),
+                Some(Interrupt::ClientGone | Interrupt::Draining),
+            ) => client_gone(),
+            (_, Some(Interrupt::ClientGone)) if self.is_last_attempt() => client_gone(),
             (_, Some(Interrupt::Ended)) => return Outcome::Ended,
             (_, Some(Interrupt::Overtaken)) => return Outcome::Overtaken,
-            (_, Some(Interrupt::Unrecorded | Interrupt::Draining) | None) => return Outcome::LetGo,
+            (_, Some(Interrupt::ClientGone | Interrupt::Unrecorded | Interrupt::Draining) | None) => {
+                return Outcome::LetGo;
+            }
         };
         self.write_ending(event).await
+    }
+
+    fn is_last_attempt(&self) -> bool {
+        self.holder.attempt.get() >= self.job.description().max_attempts
+    }
+
+    fn is_draining(&self) -> bool {
+        matches!(self.interrupted(), Some(Interrupt::Draining))
     }
 
     async fn write_ending(&self, event: Event) -> Outcome {
         let closed = matches!(event, Event::Closed { .. });
         let attempt = self.holder.attempt.get();
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
         loop {
             let prev = self.state().last.clone();
             match self.process.write(self.job.id(), attempt, Some(&prev), event.clone()).await {
@@ -106,13 +117,19 @@ impl Attempt {
                     (Look::Keep, Some(stored)) if stored != prev => self.state().last = stored,
                     (Look::Keep, _) => return Outcome::LetGo,
                 },
-                Err(error) => {
-                    tracing::warn!(%error, "a job's end was not recorded");
-                    return Outcome::LetGo;
+                // The function has run: it is worth trying for as long as this process lives.
+                Err(error) if !self.is_draining() => {
+                    tracing::warn!(%error, "a job's end is not recorded yet, trying again");
+                    backoff.wait().await;
                 }
+                Err(_) => return Outcome::LetGo,
             }
         }
     }
+}
+
+fn client_gone() -> Event {
+    Event::Failed(Reason::new(code::CLIENT_GONE, "the client did not answer in time"))
 }
 
 type Sealed = Option<(Kind, Bytes, Duration)>;

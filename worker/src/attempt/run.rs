@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_protocol::{
     delivery::{Holder, Look, look},
     job::Job,
@@ -14,9 +15,9 @@ use subrosa_protocol::{
 use subrosa_transport::Stored;
 use tokio::{
     sync::watch,
-    time::{Instant, interval_at, sleep, sleep_until},
+    time::{Instant, interval_at, sleep, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{Attempt, Interrupt};
 use crate::{
@@ -58,21 +59,20 @@ pub(crate) async fn run(
         instance: holder.instance,
         max_envelope_bytes: process.connection.max_payload(),
     };
-    let offer = match Offer::new(&setup, &mut process.rng()) {
+    let offer = match Offer::new(&setup, &mut UnwrapErr(SysRng)) {
         Ok(offer) => offer,
         Err(error) => return refuse(process, &job, &taken, holder, error).await,
     };
     let attempt = Arc::new(Attempt::new(process.clone(), job, signers, holder, taken, offer));
-    let keeper = tokio::spawn(keep(attempt.clone(), hold.line.clone(), draining));
+    // Aborted with this future: nobody keeps a message whose attempt nobody runs.
+    let _keeper = AbortOnDropHandle::new(tokio::spawn(keep(attempt.clone(), hold.line.clone(), draining)));
     let failure = work(&attempt, function).await;
     if let Some(error) = &failure
         && attempt.interrupted().is_none()
     {
         attempt.fail(error.clone()).await;
     }
-    let outcome = attempt.conclude(failure.as_ref()).await;
-    keeper.abort();
-    outcome
+    attempt.conclude(failure.as_ref()).await
 }
 
 /// The client's key is none: there is nothing to agree with.
@@ -98,7 +98,9 @@ async fn refuse(process: &Shared, job: &Job, taken: &Stored, holder: Holder, err
 
 /// Runs the function until it returns, fails, takes too long, or is of no more use.
 async fn work(attempt: &Arc<Attempt>, function: &Function) -> Option<ErrorMember> {
-    let mut task = attempt.process.functions.spawn(function(job::Job::new(attempt.clone())));
+    let (function, job) = (function.clone(), job::Job::new(attempt.clone()));
+    // Called on its own task: what it does before its first await may panic or take long as well.
+    let mut task = attempt.process.functions.spawn(async move { function(job).await });
     let mut interrupt = attempt.interrupt.subscribe();
     let timeout_ms = Duration::from_millis(attempt.job.description().timeout_ms);
     let failure = tokio::select! {
@@ -107,11 +109,25 @@ async fn work(attempt: &Arc<Attempt>, function: &Function) -> Option<ErrorMember
         () = run_limit(attempt.payload_arrived.subscribe(), timeout_ms) => {
             Some(ErrorMember::new(StepCode::Timeout, "the run took longer than the job allows"))
         }
+        () = never_asked(attempt) => {
+            Some(ErrorMember::new(StepCode::Timeout, "the worker's function did not ask for the payload in time"))
+        }
     };
     // The function is dropped at its next await. What it runs elsewhere has to watch the token.
     attempt.cancelled.cancel();
     task.abort();
     failure
+}
+
+/// Passes when the payload has not arrived long after both of the client's answers were due: the function
+/// does not ask for it.
+async fn never_asked(attempt: &Attempt) {
+    let timing = &attempt.process.timing;
+    let mut arrived = attempt.payload_arrived.subscribe();
+    let limit = 2 * (timing.options + timing.ready);
+    if timeout(limit, async { arrived.wait_for(Option::is_some).await.is_ok() }).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Passes when the run has taken longer than allowed, counted from the payload's arrival.

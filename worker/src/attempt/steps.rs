@@ -109,6 +109,17 @@ impl Attempt {
                 _ = async { interrupt.wait_for(Option::is_some).await.is_ok() } => {
                     return Err(Failure::interrupted());
                 }
+                () = sleep_until(deadline) => {
+                    self.interrupt(Interrupt::ClientGone);
+                    return Err(Failure::interrupted());
+                }
+                // The outbox may be full while the connection is down: the next time comes soon enough.
+                () = sleep_until(resend) => {
+                    let reply = Some(inbox.subject().to_owned());
+                    let _ = self.outbox.try_send(Outgoing { kind, envelope: envelope.clone(), reply });
+                    resend = Instant::now() + wait;
+                    wait = (wait * 2).min(RESEND_MAX);
+                }
                 Some(answer) = inbox.next() => if answer.status.is_none() {
                     let received = self.stage().receive(answer.payload.into());
                     match received {
@@ -127,17 +138,6 @@ impl Attempt {
                         }
                     }
                 },
-                () = sleep_until(deadline) => {
-                    self.interrupt(Interrupt::ClientGone);
-                    return Err(Failure::interrupted());
-                }
-                () = sleep_until(resend) => {
-                    let reply = Some(inbox.subject().to_owned());
-                    // Closed only when the attempt is gone.
-                    let _ = self.outbox.send(Outgoing { kind, envelope: envelope.clone(), reply }).await;
-                    resend = Instant::now() + wait;
-                    wait = (wait * 2).min(RESEND_MAX);
-                }
             }
         }
     }

@@ -1,0 +1,18 @@
+//! The launcher alone, on a real nats-server: asked, swept and ended without any client or worker.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+
+mod bench;
+mod children;
+mod requests;
+mod roles;
+mod streams;
+mod sweep;
+
+/// The program that users run.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_subrosa-under-test");

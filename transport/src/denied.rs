@@ -1,0 +1,113 @@
+//! What the server denies, and whether it has seen what was sent.
+//!
+//! A subject that a user may not use is told by an event, some time later; what was asked on it gets no
+//! answer, as if nobody listened. So whoever has to know waits until the server has been there and back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::broadcast;
+
+use crate::{Connection, RequestError};
+
+/// How long the server may take to judge a subscription.
+const SETTLE: Duration = Duration::from_secs(10);
+/// Denials come by another way than messages, and may be a moment later.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// The subjects that the server denies to a connection, from when this was made.
+#[derive(Debug)]
+pub struct Denials(broadcast::Receiver<String>);
+
+impl Denials {
+    /// The next one.
+    async fn next(&mut self) -> String {
+        loop {
+            match self.0.recv().await {
+                Ok(subject) => return subject,
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                // The connection is closed.
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The next one that is this subject.
+    pub(crate) async fn of(&mut self, subject: &str) -> RequestError {
+        loop {
+            let denied = self.next().await;
+            if denied == subject {
+                return RequestError::Denied { subject: denied };
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// The subjects that the server denies to this connection from now on.
+    pub fn denials(&self) -> Denials {
+        Denials(self.denied_subjects())
+    }
+
+    /// Says whether the server has denied one of these subjects, which were used since `denials` was made.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::Denied`], and a server that does not answer.
+    pub async fn judged(&self, denials: &mut Denials, subjects: &[&str]) -> Result<(), RequestError> {
+        self.settle(denials, subjects, SETTLE).await?;
+        let late = async {
+            loop {
+                let denied = denials.next().await;
+                if subjects.contains(&denied.as_str()) {
+                    return denied;
+                }
+            }
+        };
+        match tokio::time::timeout(MOMENT, late).await {
+            Ok(subject) => Err(RequestError::Denied { subject }),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Goes to the server and back: what was sent to this connection before has arrived by then.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer within `timeout`.
+    pub async fn round_trip(&self, timeout: Duration) -> Result<(), RequestError> {
+        self.settle(&mut self.denials(), &[], timeout).await
+    }
+
+    /// Waits until the server has seen all that was sent before.
+    ///
+    /// A message to an inbox of one's own comes back, or is denied: most roles may not publish there. Either
+    /// way the server has been there.
+    async fn settle(
+        &self,
+        denials: &mut Denials,
+        subjects: &[&str],
+        timeout: Duration,
+    ) -> Result<(), RequestError> {
+        let mut inbox = self.inbox();
+        let own = inbox.subject().to_owned();
+        self.publish(&own, None, Bytes::new()).await?;
+        let answer = async {
+            loop {
+                tokio::select! {
+                    subject = denials.next() => match subject {
+                        subject if subjects.contains(&subject.as_str()) => {
+                            break Err(RequestError::Denied { subject });
+                        }
+                        subject if subject == own => break Ok(()),
+                        _ => {}
+                    },
+                    arrived = inbox.next() => break arrived.map(|_| ()).ok_or(RequestError::Closed),
+                }
+            }
+        };
+        let late =
+            || RequestError::Timeout { subject: subjects.first().unwrap_or(&own.as_str()).to_string() };
+        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(late()))
+    }
+}
