@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use subrosa_transport::{Queue, QueueError};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Function, delivery, process::Shared};
+
+/// How long after the drain time what was interrupted may take to let go of its jobs.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Serves until `draining` is cancelled and what ran then has ended.
 pub(crate) async fn serve(
@@ -22,7 +25,20 @@ pub(crate) async fn serve(
     }
     tracing::info!(worker = %process.name, slots, "worker ready");
     let mut served = Ok(());
-    while let Some(ended) = running.join_next().await {
+    let too_late = async {
+        draining.cancelled().await;
+        sleep(process.timing.drain + FAREWELL).await;
+    };
+    tokio::pin!(too_late);
+    loop {
+        let ended = tokio::select! {
+            ended = running.join_next() => ended,
+            () = &mut too_late => {
+                tracing::warn!("what still runs is given up");
+                break;
+            }
+        };
+        let Some(ended) = ended else { break };
         match ended {
             Ok(Ok(())) => {}
             // What runs in other slots may finish.

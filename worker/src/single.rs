@@ -23,8 +23,8 @@ pub(crate) async fn serve(
     draining: &CancellationToken,
 ) -> Result<(), Error> {
     let not_closed = |reason: &str| Error::NotClosed { reason: reason.to_owned() };
-    let id =
-        LaunchRequest::job_id(one.request.as_bytes()).ok_or_else(|| not_closed("SUBROSA_JOB holds no launch request"))?;
+    let id = LaunchRequest::job_id(one.request.as_bytes())
+        .ok_or_else(|| not_closed("SUBROSA_JOB holds no launch request"))?;
     let mut seen = process.look(&id, 0).await?;
     let (request, signers) = match Checked::new(process, one.request.as_bytes(), Some(&id)).accepted() {
         Ok(accepted) => accepted,

@@ -194,3 +194,40 @@ async fn a_job_that_is_dropped_is_cancelled() {
     patiently(client.close()).await;
     lab.stop().await;
 }
+
+#[tokio::test]
+async fn a_function_may_panic_before_its_first_await() {
+    let lab = Lab::new(PROGRAM, &[], &["hasty"]).await;
+    let _worker = lab.serve("hasty", |job| {
+        assert!(job.label() != Some("panic"), "no such label");
+        async move {
+            let (_, job) = job.options::<Value>(&()).await?;
+            let (payload, job) = job.ready::<Value>(&()).await?;
+            job.done(&payload).await
+        }
+    });
+    let client = lab.client().await;
+    let job = client.job("hasty").label("panic").launch().await.unwrap();
+    let error = patiently(job.result::<Value>()).await.unwrap_err();
+    assert!(error.to_string().contains("no such label"), "{error}");
+    let job = client.job("hasty").payload_value(1).launch().await.unwrap();
+    assert_eq!(patiently(job.result::<Value>()).await.unwrap().value, 1);
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_of_many_quotes_and_control_characters_arrives_cut() {
+    let lab = Lab::new(PROGRAM, &[], &["loud"]).await;
+    let _worker = lab.serve("loud", |job| async move {
+        let (text, _job) = job.options::<String>(&()).await?;
+        Err(Failure::new(text.repeat(9000)))
+    });
+    let client = lab.client().await;
+    for text in ["\"", "\u{1}", "\u{7f}", "ä"] {
+        let job = client.job("loud").options_value(text).launch().await.unwrap();
+        let error = patiently(job.result::<Value>()).await.unwrap_err();
+        let JobError::Worker { message, .. } = &error else { panic!("{error}") };
+        assert!(message.starts_with(text) && message.len() < 9000, "{}", message.len());
+    }
+    lab.stop().await;
+}

@@ -14,6 +14,7 @@ mod failures;
 mod jobs;
 mod launcher;
 mod lifecycle;
+mod outages;
 mod trust;
 
 /// The program that users run.
