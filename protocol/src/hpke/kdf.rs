@@ -4,7 +4,8 @@
 //! overwritten when dropped, those inside `Hmac` too. HMAC's padded keys, copies made by moving a state, and
 //! the last block that HKDF expands are not: they stay on the stack, hence [`super::stack`].
 
-use hkdf::{Hkdf, HkdfExtract};
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit as _, Mac as _, digest::FixedOutput as _};
 use sha2::Sha256;
 
 use crate::secret::Secret;
@@ -31,12 +32,16 @@ impl<'a> Kdf<'a> {
         label: &[u8],
         ikm: &[u8],
     ) -> Secret<HASH_BYTES> {
-        let mut extract = HkdfExtract::<Sha256>::new(salt.map(|salt| salt.expose().as_slice()));
+        // Extract is HMAC (RFC 5869, section 2.2); the `hkdf` crate's keys another one at once, for nothing.
+        let salt = salt.map(|salt| salt.expose().as_slice()).unwrap_or_default();
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(salt).expect("a key of any length");
         for part in [VERSION, self.suite_id, label, ikm] {
-            extract.input_ikm(part);
+            mac.update(part);
         }
-        let (mut prk, _) = extract.finalize();
-        Secret::take(prk.as_mut())
+        let mut prk = Secret::<HASH_BYTES>::zeroed();
+        mac.finalize_into(prk.expose_mut().into());
+        prk
     }
 
     /// `LabeledExpand(prk, label, info, L)`, where `info` is the concatenation of its parts.

@@ -81,7 +81,7 @@ pub struct RecipientKey(KeyPair);
 impl RecipientKey {
     /// A new key pair from `rng`.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        stack::erased(|| Self(KeyPair::generate(rng)))
+        stack::erased::<{ stack::KEM_BYTES }, _>(|| Self(KeyPair::generate(rng)))
     }
 
     /// The key to give to senders.

@@ -69,7 +69,9 @@ pub fn setup_sender(
     info: &[u8],
     mode: Mode<'_>,
 ) -> Result<(Enc, Exporter), HpkeError> {
-    stack::erased(|| setup_sender_with(KeyPair::generate(rng), recipient, info, mode))
+    stack::erased::<{ stack::KEM_BYTES }, _>(|| {
+        setup_sender_with(KeyPair::generate(rng), recipient, info, mode)
+    })
 }
 
 /// Opens the recipient's end with the [`Enc`] that the sender sent.
@@ -83,7 +85,7 @@ pub fn setup_recipient(
     info: &[u8],
     mode: Mode<'_>,
 ) -> Result<Exporter, HpkeError> {
-    stack::erased(|| {
+    stack::erased::<{ stack::KEM_BYTES }, _>(|| {
         let shared_secret = kem::decapsulate(key, enc)?;
         Ok(Schedule::new(kem::ID, &shared_secret, info, mode).exporter())
     })
@@ -114,7 +116,9 @@ impl Exporter {
     /// Equal contexts give equal bytes, and how a context is cut into parts makes no difference: a context
     /// that holds a part of variable length needs that part last. More than 255 * 32 bytes do not compile.
     pub fn export<const L: usize>(&self, context: &[&[u8]]) -> Secret<L> {
-        stack::erased(|| Kdf::new(&self.suite_id).expand(&self.secret, b"sec", context))
+        stack::erased::<{ stack::KDF_BYTES }, _>(|| {
+            Kdf::new(&self.suite_id).expand(&self.secret, b"sec", context)
+        })
     }
 }
 

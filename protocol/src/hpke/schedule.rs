@@ -1,6 +1,8 @@
 //! The key schedule (RFC 9180, section 5.1), the same for every KEM with a secret of 32 bytes.
 
-use super::{Exporter, Mode, kdf::Kdf};
+use std::sync::LazyLock;
+
+use super::{Exporter, Mode, kdf::Kdf, kem};
 use crate::secret::Secret;
 
 /// "HPKE" || KEM || KDF || AEAD: what separates this ciphersuite's derivations from others.
@@ -16,9 +18,18 @@ fn suite_id(kem_id: u16) -> SuiteId {
 pub(super) struct Schedule {
     suite_id: SuiteId,
     mode: [u8; 1],
-    psk_id_hash: Secret<32>,
+    psk_id_hash: [u8; 32],
     info_hash: Secret<32>,
     secret: Secret<32>,
+}
+
+/// Without a psk, the same for every job.
+static NO_PSK_ID_HASH: LazyLock<[u8; 32]> =
+    LazyLock::new(|| psk_id_hash(&Kdf::new(&suite_id(kem::ID)), &Mode::Base));
+
+/// The hash of the psk's name, which is public.
+fn psk_id_hash(kdf: &Kdf<'_>, mode: &Mode<'_>) -> [u8; 32] {
+    *kdf.extract(None, b"psk_id_hash", mode.psk_id()).expose()
 }
 
 impl Schedule {
@@ -28,7 +39,10 @@ impl Schedule {
         let kdf = Kdf::new(&suite_id);
         Self {
             mode: [mode.number()],
-            psk_id_hash: kdf.extract(None, b"psk_id_hash", mode.psk_id()),
+            psk_id_hash: match (kem_id, &mode) {
+                (kem::ID, Mode::Base) => *NO_PSK_ID_HASH,
+                _ => psk_id_hash(&kdf, &mode),
+            },
             info_hash: kdf.extract(None, b"info_hash", info),
             secret: kdf.extract(Some(shared_secret), b"secret", mode.psk()),
             suite_id,
@@ -46,7 +60,7 @@ impl Schedule {
 
     /// The RFC's `key_schedule_context`, in its parts.
     fn context(&self) -> [&[u8]; 3] {
-        [&self.mode, self.psk_id_hash.expose(), self.info_hash.expose()]
+        [&self.mode, &self.psk_id_hash, self.info_hash.expose()]
     }
 }
 
