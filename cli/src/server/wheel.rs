@@ -88,9 +88,10 @@ pub(super) fn cache_directory() -> Result<PathBuf, WheelError> {
     of_user.map(|path| path.join("subrosa").join("nats-server")).ok_or(WheelError::NoCache)
 }
 
-/// Cargo marks its target directories, wherever `CARGO_TARGET_DIR` or a configuration puts them.
+/// Cargo leaves this file in its target directories, wherever `CARGO_TARGET_DIR` or a configuration puts them.
+/// (Its `CACHEDIR.TAG` it writes only into those that it makes itself.)
 fn is_cargo_target(path: &Path) -> bool {
-    path.join("CACHEDIR.TAG").is_file() && path.join(".rustc_info.json").is_file()
+    path.join(".rustc_info.json").is_file()
 }
 
 /// The pinned server's program below `cache`, downloaded if it is not there yet.

@@ -8,7 +8,6 @@ use serde_json::Value;
 use subrosa_protocol::{
     id::JobId,
     identity::Thumbprint,
-    job::CLOCK_TOLERANCE_MS,
     launch::LaunchRequest,
     refusal::Code,
     secret::Secret,
@@ -43,6 +42,8 @@ const STEPS: Duration = Duration::from_secs(25 * 60);
 const FLUSH: Duration = Duration::from_secs(1);
 /// Hints to ask for a job's state count at most this often.
 const HINT: Duration = Duration::from_secs(1);
+/// How long after `expires_ms` the first answer of a worker may still come in.
+const LATE: Duration = Duration::from_secs(5);
 /// So many untrusted workers are remembered.
 const MAX_UNTRUSTED: usize = 16;
 
@@ -230,7 +231,7 @@ impl Driver {
         let job = self.launched.job().description();
         let waiting = Duration::from_millis(job.expires_ms.saturating_sub(job.created_ms));
         match self.worker {
-            None => self.launched_at + waiting + Duration::from_millis(CLOCK_TOLERANCE_MS.min(5000)),
+            None => self.launched_at + waiting + LATE,
             Some(_) => {
                 let attempt = Duration::from_millis(job.timeout_ms) + STEPS;
                 self.launched_at + waiting + attempt * u32::from(job.max_attempts)

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use subrosa_protocol::{
     delivery::{Look, look},
     record::{Event, Reason, code},
-    wire::{ErrorMember, Json, Kind},
+    session::worker::{AwaitAcknowledgement, Sent},
+    wire::{ErrorMember, Json, Kind, SealError},
 };
-
 use subrosa_transport::Backoff;
 
 use super::{Attempt, Interrupt, Outcome, stage::Stage, steps};
@@ -135,10 +135,7 @@ fn client_gone() -> Event {
 type Sealed = Option<(Kind, Bytes, Duration)>;
 
 fn error_sealed(
-    result: Result<
-        subrosa_protocol::session::worker::Sent<subrosa_protocol::session::worker::AwaitAcknowledgement>,
-        subrosa_protocol::wire::SealError,
-    >,
+    result: Result<Sent<AwaitAcknowledgement>, SealError>,
     patience: Duration,
 ) -> (Stage, Sealed) {
     match result {

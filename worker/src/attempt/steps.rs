@@ -26,6 +26,8 @@ use crate::{
 const RESEND: Duration = Duration::from_secs(1);
 /// The longest such wait.
 const RESEND_MAX: Duration = Duration::from_secs(30);
+/// How long to wait for a place in an outbox that is full of events.
+const CROWDED: Duration = Duration::from_millis(20);
 /// Before `done`, the last look may be this old.
 const LOOK_AGE: Duration = Duration::from_secs(20);
 
@@ -113,12 +115,11 @@ impl Attempt {
                     self.interrupt(Interrupt::ClientGone);
                     return Err(Failure::interrupted());
                 }
-                // The outbox may be full while the connection is down: the next time comes soon enough.
                 () = sleep_until(resend) => {
                     let reply = Some(inbox.subject().to_owned());
-                    let _ = self.outbox.try_send(Outgoing { kind, envelope: envelope.clone(), reply });
-                    resend = Instant::now() + wait;
-                    wait = (wait * 2).min(RESEND_MAX);
+                    let sent = self.outbox.try_send(Outgoing { kind, envelope: envelope.clone(), reply });
+                    resend = Instant::now() + if sent.is_ok() { wait } else { CROWDED };
+                    wait = if sent.is_ok() { (wait * 2).min(RESEND_MAX) } else { wait };
                 }
                 Some(answer) = inbox.next() => if answer.status.is_none() {
                     let received = self.stage().receive(answer.payload.into());
