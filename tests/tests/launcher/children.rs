@@ -57,7 +57,7 @@ fn processes_with(text: &str) -> Vec<String> {
 async fn until_processes(text: &str, count: usize) {
     patiently(async {
         while processes_with(text).len() != count {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::task::yield_now().await;
         }
     })
     .await;
