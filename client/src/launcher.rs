@@ -11,7 +11,7 @@ use subrosa_protocol::{
     refusal::Code,
     subject::{Namespace, Service},
 };
-use subrosa_transport::{Connection, Message, RequestError};
+use subrosa_transport::{Backoff, Connection, Message, RequestError};
 use tokio::time::Instant;
 
 use crate::LaunchError;
@@ -63,7 +63,7 @@ impl Launchers {
         Self { connection, namespace }
     }
 
-    /// Hands in a launch request.
+    /// Hands in a launch request, again and again while launchers are overloaded.
     pub(crate) async fn launch(
         &self,
         worker: &WorkerName,
@@ -71,7 +71,19 @@ impl Launchers {
         patience: Duration,
     ) -> Result<JobState, LaunchError> {
         let subject = self.namespace.launch(worker);
-        self.ask(&subject, Bytes::copy_from_slice(request), patience).await
+        let request = Bytes::copy_from_slice(request);
+        let deadline = Instant::now() + patience;
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.ask(&subject, request.clone(), left).await {
+                // Many ask at once: it passes.
+                Err(LaunchError::Refused { code: Code::Overloaded, .. }) if Instant::now() < deadline => {
+                    backoff.wait().await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Asks for a job's state.
