@@ -8,13 +8,12 @@ use base64::{
 };
 use subrosa_protocol::encoding::hex;
 use subrosa_transport::Connection;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 /// Listens on `>`, JetStream's own traffic included.
 pub struct Eavesdropper {
     connection: Connection,
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
-    count: watch::Receiver<usize>,
     listener: JoinHandle<()>,
 }
 
@@ -23,7 +22,6 @@ impl Eavesdropper {
     pub async fn new(connection: Connection) -> Self {
         let mut everything = connection.subscribe(">").await.unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let (counter, count) = watch::channel(0);
         let messages = heard.clone();
         let listener = tokio::spawn(async move {
             while let Some(message) = everything.next().await {
@@ -32,17 +30,10 @@ impl Eavesdropper {
                 bytes.extend(format!("{:?}", message.headers).into_bytes());
                 bytes.push(b'\n');
                 bytes.extend(&message.payload);
-                let mut messages = messages.lock().unwrap();
-                messages.push(bytes);
-                counter.send_replace(messages.len());
+                messages.lock().unwrap().push(bytes);
             }
         });
-        Self { connection, heard, count, listener }
-    }
-
-    /// Waits until so many messages were heard.
-    pub async fn heard_at_least(&mut self, count: usize) {
-        self.count.wait_for(|heard| *heard >= count).await.unwrap();
+        Self { connection, heard, listener }
     }
 
     /// Everything heard up to now.

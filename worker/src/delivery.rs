@@ -36,11 +36,10 @@ pub(crate) struct Checked {
 
 impl Checked {
     /// Checks a launch request for `job`.
-    pub(crate) fn new(process: &Shared, bytes: &[u8], job: Option<&JobId>) -> Self {
-        let hash_fits = job.is_none_or(|job| LaunchRequest::job_id(bytes).as_ref() == Some(job));
+    pub(crate) fn new(process: &Shared, bytes: &[u8], job: &JobId) -> Self {
         match LaunchRequest::parse(bytes, &process.namespace) {
             Ok(request) => {
-                let is_the_job = hash_fits && *request.job().worker() == process.name;
+                let is_the_job = request.job().id() == job && *request.job().worker() == process.name;
                 let signers = match request.job().description().psk_id {
                     Some(_) => Err(Code::PskUnavailable),
                     None if !is_the_job => Err(Code::BadRequest),
@@ -48,7 +47,10 @@ impl Checked {
                 };
                 Self { is_the_job, request: Some(request), signers }
             }
-            Err(error) => Self { is_the_job: hash_fits, request: None, signers: Err(error.code()) },
+            Err(error) => {
+                let is_the_job = LaunchRequest::job_id(bytes).as_ref() == Some(job);
+                Self { is_the_job, request: None, signers: Err(error.code()) }
+            }
         }
     }
 
@@ -88,7 +90,7 @@ async fn decide(
     draining: &CancellationToken,
     ack_wait: std::time::Duration,
 ) -> Result<(), DeliveryError> {
-    let checked = Checked::new(process, &delivery.payload, Some(job));
+    let checked = Checked::new(process, &delivery.payload, job);
     let acker = &delivery.acker;
     let mut seen = process.look(job, 0).await?;
     let mut known = Probe::NotAsked;

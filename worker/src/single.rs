@@ -26,7 +26,7 @@ pub(crate) async fn serve(
     let id = LaunchRequest::job_id(one.request.as_bytes())
         .ok_or_else(|| not_closed("SUBROSA_JOB holds no launch request"))?;
     let mut seen = process.look(&id, 0).await?;
-    let (request, signers) = match Checked::new(process, one.request.as_bytes(), Some(&id)).accepted() {
+    let (request, signers) = match Checked::new(process, one.request.as_bytes(), &id).accepted() {
         Ok(accepted) => accepted,
         Err(code) => {
             refuse(process, &id, &seen, one.attempt, code).await?;

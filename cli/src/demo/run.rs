@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rand::SeedableRng as _;
-use subrosa_client::{Client, Event, JobError, SigningKey};
+use subrosa_client::{Client, JobError, SigningKey};
 use subrosa_examples::create_proof::{self, Options, Payload, Proof};
 use subrosa_protocol::{
     id::{JobId, WorkerName},
@@ -139,12 +139,4 @@ fn leaked(messages: &[Message], value: i64) -> bool {
     let contains =
         |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     messages.iter().any(|message| contains(&message.payload, LABEL) || contains(&message.payload, &payload))
-}
-
-/// Used by the story, to know what to draw.
-pub(super) fn fraction(event: &Event) -> Option<f64> {
-    match event {
-        Event::Progress { fraction, .. } => Some(*fraction),
-        _ => None,
-    }
 }

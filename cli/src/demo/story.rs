@@ -81,7 +81,7 @@ impl Story {
     }
 
     pub(super) fn event(&self, event: &Event) {
-        if let Some(fraction) = super::run::fraction(event) {
+        if let Event::Progress { fraction, .. } = event {
             self.bar.set_message("proving");
             self.bar.set_position((fraction * 100.0).round().clamp(0.0, 100.0) as u64);
             return;
