@@ -40,7 +40,23 @@ pub fn b64u(bytes: impl AsRef<[u8]>) -> String {
     B64U.encode(bytes)
 }
 
+/// How many characters `bytes` bytes have as base64url.
+pub(crate) const fn b64u_chars(bytes: usize) -> usize {
+    (bytes * 4).div_ceil(3)
+}
+
 /// Decodes canonical base64url without padding.
+///
+/// ```
+/// use subrosa_protocol::encoding::{b64u, b64u_decode};
+///
+/// assert_eq!(b64u([0xFB, 0xFF]), "-_8");
+/// assert_eq!(b64u_decode("-_8")?, [0xFB, 0xFF]);
+/// for another_spelling in ["-_8=", "+/8", "-_9"] {
+///     assert!(b64u_decode(another_spelling).is_err());
+/// }
+/// # Ok::<(), subrosa_protocol::encoding::DecodeError>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -56,8 +72,7 @@ pub fn b64u_decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, DecodeError> {
 /// Another length or spelling.
 pub fn b64u_array<const N: usize>(text: impl AsRef<[u8]>) -> Result<[u8; N], DecodeError> {
     let text = text.as_ref();
-    let expected_chars = N.div_ceil(3) * 4 - (3 - N % 3) % 3;
-    if text.len() != expected_chars {
+    if text.len() != b64u_chars(N) {
         return Err(DecodeError::Length { expected: N, found: text.len() / 4 * 3 + text.len() % 4 * 3 / 4 });
     }
     let mut bytes = [0; N];
@@ -80,6 +95,14 @@ pub fn hex(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// Decodes lower-case hexadecimal of exactly `N` bytes.
+///
+/// ```
+/// use subrosa_protocol::encoding::{hex, hex_array};
+///
+/// assert_eq!(hex([0xAB, 1]), "ab01");
+/// assert_eq!(hex_array("ab01"), Ok([0xAB, 1]));
+/// assert!(hex_array::<2>("AB01").is_err());
+/// ```
 ///
 /// # Errors
 ///

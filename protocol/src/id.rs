@@ -30,6 +30,15 @@ pub enum NameError {
 /// A job's id: the SHA-256 of the job's bytes, written as lower-case hexadecimal.
 ///
 /// The same bytes are the same job, and nothing can be moved to another id. It is no secret.
+///
+/// ```
+/// use subrosa_protocol::id::JobId;
+///
+/// let id = JobId::of(b"a job's bytes");
+/// assert_eq!(id.to_string().len(), 64);
+/// assert_eq!(id.to_string().parse(), Ok(id));
+/// assert_ne!(id, JobId::of(b"another job's bytes"));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId([u8; 32]);
 
@@ -60,6 +69,14 @@ impl fmt::Display for JobId {
 }
 
 /// A worker's name: 1 to 64 characters out of `a-z`, `0-9` and `-`.
+///
+/// ```
+/// # use subrosa_protocol::id::WorkerName;
+/// let name: WorkerName = "create-proof".parse()?;
+/// assert_eq!(name.as_str(), "create-proof");
+/// assert!("not.one.token".parse::<WorkerName>().is_err());
+/// # Ok::<(), subrosa_protocol::id::NameError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerName(String);
 
@@ -89,6 +106,13 @@ impl fmt::Display for WorkerName {
 /// The name of one worker process: 16 random bytes, written as base64url.
 ///
 /// It tells replicas with the same key apart, in records and in subjects.
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// # use subrosa_protocol::id::Instance;
+/// let instance = Instance::random(&mut UnwrapErr(SysRng));
+/// assert_eq!(instance.to_string().parse(), Ok(instance));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Instance([u8; 16]);
 
@@ -116,6 +140,12 @@ impl fmt::Display for Instance {
 }
 
 /// The number of one attempt at a job, counted from 1.
+///
+/// ```
+/// # use subrosa_protocol::id::Attempt;
+/// assert_eq!(Attempt::new(1), Ok(Attempt::FIRST));
+/// assert!(Attempt::new(0).is_err() && Attempt::new(11).is_err());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Attempt(u16);
 
@@ -144,7 +174,9 @@ impl FromStr for Attempt {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        text.parse().map_err(|_| NameError::Attempt).and_then(Self::new)
+        let attempt = text.parse().map_err(|_| NameError::Attempt).and_then(Self::new)?;
+        // Reading takes a sign and leading zeros as well.
+        if attempt.to_string() == text { Ok(attempt) } else { Err(NameError::Attempt) }
     }
 }
 
@@ -155,6 +187,11 @@ impl fmt::Display for Attempt {
 }
 
 /// A SHA-256 hash, written as base64url.
+///
+/// ```
+/// # use subrosa_protocol::id::Sha256Hash;
+/// assert_eq!(Sha256Hash::of("").to_string(), "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sha256Hash(pub [u8; 32]);
 
@@ -239,5 +276,9 @@ mod tests {
         assert!(Attempt::new(0).is_err());
         assert_eq!(Attempt::new(10).unwrap().get(), 10);
         assert!(Attempt::new(11).is_err());
+        assert_eq!("10".parse(), Attempt::new(10));
+        for bad in ["", "0", "11", "+1", "-1", "01", " 1", "1.0", "65537"] {
+            assert_eq!(bad.parse::<Attempt>(), Err(NameError::Attempt), "{bad}");
+        }
     }
 }

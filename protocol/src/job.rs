@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    encoding::{b64u, b64u_decode},
+    encoding::{b64u, b64u_array},
     hpke::KemPublicKey,
     id::{JobId, Sha256Hash, WorkerName},
     identity::Thumbprint,
@@ -88,6 +88,37 @@ pub struct Description {
 }
 
 /// A job and the bytes that it is.
+///
+/// ```
+/// use std::time::{SystemTime, UNIX_EPOCH};
+/// use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// use subrosa_protocol::{hpke::RecipientKey, id::Sha256Hash, secret::Secret, subject::Namespace};
+/// use subrosa_protocol::job::{Description, Job};
+///
+/// let mut rng = UnwrapErr(SysRng);
+/// let key = RecipientKey::generate(&mut rng);
+/// let (cancel, close) = (Secret::<32>::random(&mut rng), Secret::<32>::random(&mut rng));
+/// let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
+/// let job = Job::new(Description {
+///     worker: "echo".parse()?,
+///     client: None,
+///     label: Some("invoice 4711".into()),
+///     client_key: *key.public(),
+///     psk_id: None,
+///     reply: Namespace::default().reply("AliceAliceAlice01")?,
+///     created_ms: now_ms,
+///     expires_ms: now_ms + 600_000,
+///     timeout_ms: 600_000,
+///     max_attempts: 3,
+///     cancel: Sha256Hash::of(cancel.expose()),
+///     close: Sha256Hash::of(Sha256Hash::of(close.expose()).0),
+///     input: None,
+/// })?;
+///
+/// let read = Job::parse(job.bytes().to_vec(), &Namespace::default())?;
+/// assert_eq!((read.id(), read.worker()), (job.id(), &"echo".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Job {
     id: JobId,
@@ -202,7 +233,8 @@ impl Job {
             return Err(JobError::Unsupported { what: "a critical member" });
         }
         let wire: Wire = json::parse(&bytes)?;
-        let client_key = b64u_decode(&wire.client_key).map_err(|error| invalid("client_key", error))?;
+        let client_key: [u8; 32] =
+            b64u_array(&wire.client_key).map_err(|error| invalid("client_key", error))?;
         let description = Description {
             worker: wire.worker,
             client: wire.client,

@@ -66,6 +66,18 @@ pub enum JsonError {
 /// The check allocates nothing but the names of the open objects' members, and those only if they are
 /// written with escapes, beside one small entry for each.
 ///
+/// ```
+/// use subrosa_protocol::json::{JsonError, parse};
+///
+/// #[derive(Debug, PartialEq, serde::Deserialize)]
+/// struct Point { x: u8 }
+///
+/// assert_eq!(parse(br#"{ "x": 1, "unknown": [] }"#), Ok(Point { x: 1 }));
+/// let twice = parse::<Point>(br#"{ "x": 1, "x": 2 }"#);
+/// assert_eq!(twice, Err(JsonError::Duplicate { member: "x".to_owned() }));
+/// assert!(parse::<Point>(b"[1]").is_err());
+/// ```
+///
 /// # Errors
 ///
 /// [`JsonError`], for the first thing that is wrong.
@@ -94,6 +106,15 @@ where
 }
 
 /// An integer as I-JSON has them: 0 to 2^53 − 1, written without fraction, exponent or sign.
+///
+/// ```
+/// # use subrosa_protocol::json::{Int, parse};
+/// assert_eq!(parse::<Int>(b"77")?.get(), 77);
+/// for text in ["7.0", "7e1", "-7", "9007199254740992"] {
+///     assert!(parse::<Int>(text.as_bytes()).is_err());
+/// }
+/// # Ok::<(), subrosa_protocol::json::JsonError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Int(u64);
 

@@ -113,6 +113,29 @@ impl Signers {
 }
 
 /// A launch request and the bytes that it travels as.
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// # use subrosa_protocol::{hpke::RecipientKey, id::Sha256Hash, identity::SigningKey, job::*};
+/// # use subrosa_protocol::{launch::LaunchRequest, subject::Namespace};
+/// # let now_ms = 1_800_000_000_000;
+/// # let (namespace, mut rng) = (Namespace::default(), UnwrapErr(SysRng));
+/// # let (alice, controller) = (SigningKey::generate(&mut rng), SigningKey::generate(&mut rng));
+/// # let job = Job::new(Description {
+/// #     worker: "echo".parse()?, client: Some(alice.thumbprint()), label: None,
+/// #     client_key: *RecipientKey::generate(&mut rng).public(), psk_id: None,
+/// #     reply: namespace.reply("AliceAliceAlice01")?, created_ms: now_ms, expires_ms: now_ms + 1,
+/// #     timeout_ms: 1, max_attempts: 1, cancel: Sha256Hash([0; 32]), close: Sha256Hash([0; 32]), input: None,
+/// # })?;
+/// let sent = LaunchRequest::new(job, &[&alice, &controller]);
+///
+/// // at the launcher, and again at the worker
+/// let request = LaunchRequest::parse(sent.bytes(), &namespace)?;
+/// request.check_times(now_ms)?;
+/// let signers = request.verify()?;
+/// assert!(signers.contains(&alice.thumbprint()) && signers.contains(&controller.thumbprint()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct LaunchRequest {
     bytes: Vec<u8>,

@@ -18,16 +18,27 @@
 
 pub mod delivery;
 pub mod encoding;
+#[cfg(feature = "danger-expose-keys")]
+pub mod exposure;
+#[cfg(not(feature = "danger-expose-keys"))]
+mod exposure;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hpke;
 pub mod id;
 pub mod identity;
 pub mod job;
 pub mod json;
 pub mod launch;
-mod member;
+pub mod member;
 pub mod record;
 pub mod refusal;
 pub mod secret;
 pub mod session;
 pub mod subject;
 pub mod wire;
+
+// The hostile histories are compiled into the tests here and into a fuzz target, and name the crate alike.
+#[cfg(test)]
+extern crate self as subrosa_protocol;

@@ -4,7 +4,11 @@ use serde::{Deserialize, Deserializer};
 
 /// A member that may be absent, but not `null`, which serde would take for the same:
 /// `#[serde(default, deserialize_with = "member::present")]`.
-pub(crate) fn present<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+///
+/// # Errors
+///
+/// Whatever `T` refuses, and `null`, unless `T` takes it.
+pub fn present<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

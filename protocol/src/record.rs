@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    encoding::{b64u, b64u_decode},
+    encoding::{b64u, b64u_chars, b64u_decode},
     id::{Instance, JobId, Sha256Hash, WorkerName},
     identity::{self, JwsError, SigningKey, Thumbprint, Trust, Typ, Untrusted},
     json::{self, Int, JsonError},
+    launch::MAX_REQUEST_BYTES,
     member,
 };
 
@@ -114,6 +115,21 @@ pub struct Times {
 }
 
 /// One record of a job's history.
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// # use subrosa_protocol::{id::JobId, identity::{Role, SigningKey, Trust}, record::{Event, Reason, Record}};
+/// # let launcher = SigningKey::generate(&mut UnwrapErr(SysRng));
+/// # let (job, at_ms, worker) = (JobId::of(b"a job"), 1_800_000_000_000, "echo".parse()?);
+/// let event = Event::Expired(Reason::new("expired", "no worker took the job in time"));
+/// let record = Record { job, at_ms, attempt: 0, prev: None, event };
+/// let bytes = record.sign(&launcher);
+///
+/// let trust = Trust::default().with_key(launcher.public(), Role::Launcher, None);
+/// assert_eq!(Record::verify(&bytes, &job, &worker, &trust)?.record, record);
+/// assert!(Record::verify(&bytes, &job, &worker, &Trust::default()).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The job.
@@ -287,7 +303,8 @@ impl Wire {
         };
         Ok(match self.event.as_str() {
             "queued" => {
-                let request = self.request.as_ref().ok_or(invalid("request"))?;
+                let fits = |request: &&String| request.len() <= b64u_chars(MAX_REQUEST_BYTES);
+                let request = self.request.as_ref().filter(fits).ok_or(invalid("request"))?;
                 Event::Queued { request: b64u_decode(request).map_err(|_| invalid("request"))? }
             }
             "taken" => Event::Taken { instance: instance()? },

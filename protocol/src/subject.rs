@@ -22,6 +22,18 @@ pub enum SubjectError {
 }
 
 /// The first token of every subject, so that deployments can share an account. `subrosa` by default.
+///
+/// ```
+/// use subrosa_protocol::{id::JobId, subject::Namespace};
+///
+/// let namespace: Namespace = "acme".parse()?;
+/// assert_eq!(namespace.launch(&"echo".parse()?), "acme.v1.launch.echo");
+/// assert_eq!(namespace.queue_of(&"echo".parse()?), "acme.v1.queue.echo.*");
+/// let reply = namespace.reply("AliceAliceAlice01")?;
+/// assert!(reply.subject(&JobId::of(b"a job"), "done").starts_with("acme.v1.client.AliceAliceAlice01."));
+/// assert!("two.tokens".parse::<Namespace>().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace(String);
 
@@ -226,6 +238,13 @@ pub const ENDED: &str = "ended";
 
 /// Whether a request may be answered at `subject`: a subject without wildcards whose first token is
 /// `_INBOX` or begins with `_INBOX_`. Whoever answers elsewhere becomes somebody's deputy.
+///
+/// ```
+/// # use subrosa_protocol::subject::may_answer;
+/// assert!(may_answer("_INBOX_echo.a1.7"));
+/// assert!(!may_answer("subrosa.v1.queue.echo"));
+/// assert!(!may_answer("_INBOX.>"));
+/// ```
 pub fn may_answer(subject: &str) -> bool {
     let mut tokens = subject.split('.');
     let inbox = tokens.next().is_some_and(|first| first == "_INBOX" || first.starts_with("_INBOX_"));
@@ -234,6 +253,16 @@ pub fn may_answer(subject: &str) -> bool {
         && subject.split('.').all(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()))
         && !subject.contains(['*', '>'])
         && tokens.next().is_some()
+}
+
+/// The worker's name in a subject that ends in `<worker>.<job>`: of the queue, or of the records.
+pub fn worker_in(subject: &str) -> Option<WorkerName> {
+    subject.rsplit('.').nth(1)?.parse().ok()
+}
+
+/// The job's id in a subject that ends in it.
+pub fn job_in(subject: &str) -> Option<JobId> {
+    subject.rsplit('.').next()?.parse().ok()
 }
 
 #[cfg(test)]

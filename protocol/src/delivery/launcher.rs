@@ -166,18 +166,22 @@ pub fn child(last: &Last, child: &Child, view: &ChildView) -> KeepChild {
 pub enum AfterChild {
     /// It claimed nothing: write this ending.
     End(Ending),
+    /// It claimed nothing because it was stopped with its launcher: give the message back.
+    HandOver,
     /// Decide as for a delivery.
     Decide,
 }
 
-/// Decides what follows when a child is gone.
-pub fn after_child(last: &Last, child: &Child) -> AfterChild {
-    if last.hash() == Some(child.decided_on) {
+/// Decides what follows when a child is gone. `stopped`: with its launcher.
+pub fn after_child(last: &Last, child: &Child, stopped: bool) -> AfterChild {
+    if last.hash() != Some(child.decided_on) {
+        AfterChild::Decide
+    } else if stopped {
+        AfterChild::HandOver
+    } else {
         AfterChild::End(Ending::failed(
             code::START_FAILED,
             "the worker's process ended before it took the job",
         ))
-    } else {
-        AfterChild::Decide
     }
 }

@@ -4,6 +4,7 @@
 //! Worker and launcher only carry these decisions out. Nothing here waits, reads or writes, so that the
 //! rules can be explored exhaustively without a server.
 
+mod attempt;
 mod launcher;
 mod worker;
 
@@ -11,11 +12,12 @@ mod worker;
 mod tests;
 
 pub use self::{
+    attempt::{AfterLost, Conclusion, Outcome, Settle, Stand, Stopped, conclude, ending_lost, settle},
     launcher::{
         AfterChild, Child, ChildView, End, KeepChild, OnLaunch, Sweep, SweepAges, after_child, child, end,
         on_launch, sweep,
     },
-    worker::{Delivered, Look, OnDelivery, Probe, Start, deliver, look, start},
+    worker::{Delivered, Look, OnDelivery, Probe, Start, after_probe, deliver, look, start},
 };
 
 use crate::{
@@ -25,6 +27,22 @@ use crate::{
 };
 
 /// A job's last record: the job's state.
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// # use subrosa_protocol::{id::JobId, identity::{Role, SigningKey, Trust}, record::{Event, Record}};
+/// use subrosa_protocol::delivery::Last;
+///
+/// # let launcher = SigningKey::generate(&mut UnwrapErr(SysRng));
+/// # let (job, worker) = (JobId::of(b"a job"), "echo".parse()?);
+/// # let trust = Trust::default().with_key(launcher.public(), Role::Launcher, None);
+/// # let event = Event::Queued { request: b"a launch request".to_vec() };
+/// # let record = Record { job, at_ms: 1_800_000_000_000, attempt: 0, prev: None, event }.sign(&launcher);
+/// assert!(Last::read(Some(&record), &job, &worker, &trust).may_be_taken());
+/// assert!(!Last::read(Some(b"anybody's"), &job, &worker, &trust).may_be_taken());
+/// assert_eq!(Last::read(None, &job, &worker, &trust), Last::Absent);
+/// # Ok::<(), subrosa_protocol::id::NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Last {
     /// There is none.
@@ -86,6 +104,11 @@ impl Last {
             Self::Absent => None,
             Self::Unverified { hash } | Self::Known(Snapshot { hash, .. }) => Some(*hash),
         }
+    }
+
+    /// Whether the job may come to a further attempt.
+    pub fn may_be_taken(&self) -> bool {
+        matches!(self, Self::Known(Snapshot { state: State::Queued | State::Open { .. }, .. }))
     }
 
     /// The highest attempt taken, 0 if none or unknown.

@@ -90,9 +90,10 @@ fn rules(view: &Delivered<'_>) -> OnDelivery {
         _ => unreachable!(),
     };
     let fail = |code: &str| OnDelivery::End(Ending::failed(code, ""));
-    let all: [(bool, &dyn Fn() -> OnDelivery); 9] = [
+    let all: [(bool, &dyn Fn() -> OnDelivery); 10] = [
+        (!view.is_the_job, &|| OnDelivery::Ack),
         (!verifies, &|| OnDelivery::Nak),
-        (!exists || over || !view.is_the_job, &|| OnDelivery::Ack),
+        (!exists || over, &|| OnDelivery::Ack),
         (view.held_here, &|| OnDelivery::GoOn),
         (is_open && view.probe == Probe::NotAsked, &ask),
         (is_open && view.probe == Probe::Answered, &|| OnDelivery::Nak),
@@ -317,15 +318,18 @@ fn a_child_is_killed_when_it_is_silent_overtaken_or_ended() {
 #[test]
 fn a_child_that_left_nothing_behind_did_not_start() {
     let kid = Child { attempt: attempt(1), decided_on: HASH };
-    let AfterChild::End(Ending::Failed(reason)) = after_child(&known(State::Queued, 0), &kid) else {
+    let AfterChild::End(Ending::Failed(reason)) = after_child(&known(State::Queued, 0), &kid, false) else {
         panic!()
     };
     assert_eq!(reason.code, code::START_FAILED);
+    assert_eq!(after_child(&known(State::Queued, 0), &kid, true), AfterChild::HandOver);
     let other = Child { decided_on: OTHER, ..kid };
-    for last in lasts(2) {
-        assert_eq!(after_child(&last, &other), AfterChild::Decide, "{last:?}");
+    for stopped in [false, true] {
+        for last in lasts(2) {
+            assert_eq!(after_child(&last, &other, stopped), AfterChild::Decide, "{last:?}");
+        }
+        assert_eq!(after_child(&Last::Absent, &kid, stopped), AfterChild::Decide);
     }
-    assert_eq!(after_child(&Last::Absent, &kid), AfterChild::Decide);
 }
 
 #[test]
@@ -390,4 +394,71 @@ fn endings_become_events() {
     assert_eq!(failed.into_event(), Event::Failed(Reason::new("client_gone", "gone")));
     let Event::Expired(reason) = Ending::expired().into_event() else { panic!() };
     assert_eq!(reason.code, "expired");
+}
+
+#[test]
+fn an_answer_is_good_for_the_holder_who_was_asked() {
+    let before = known(open(1, false), 1);
+    let after = Last::Known(Snapshot { hash: OTHER, attempt: 2, at_ms: 0, state: open(2, false) });
+    for asked in [Probe::Answered, Probe::Silent] {
+        assert_eq!(after_probe(&before, &before, asked), asked);
+        assert_eq!(after_probe(&before, &after, asked), Probe::NotAsked);
+        assert_eq!(after_probe(&before, &Last::Absent, asked), Probe::NotAsked);
+    }
+}
+
+#[test]
+fn an_attempt_concludes_with_what_the_client_knows() {
+    use {Conclusion::*, Stand::*, Stopped as S};
+    let all = [S::Overtaken, S::Ended, S::ClientGone, S::ClientFailed, S::Unrecorded, S::Draining];
+    for stopped in all.map(Some).into_iter().chain([None]) {
+        for number in 1..=2 {
+            let result = |stand| conclude(stand, stopped, attempt(number), 2);
+            // What the client has shown or acknowledged stands, whatever else happened.
+            assert_eq!(result(Closed), Close);
+            assert_eq!(result(Acknowledged), Fail);
+            let left = |outcome| Leave(outcome);
+            let (early, unanswered) = match stopped {
+                Some(S::ClientFailed) => (FailAsClient, FailAsClient),
+                Some(S::Ended) => (left(Outcome::Ended), left(Outcome::Ended)),
+                Some(S::Overtaken) => (left(Outcome::Overtaken), left(Outcome::Overtaken)),
+                Some(S::ClientGone) if number == 2 => (ClientGone, ClientGone),
+                Some(S::ClientGone | S::Draining) => (left(Outcome::LetGo), ClientGone),
+                Some(S::Unrecorded) | None => (left(Outcome::LetGo), left(Outcome::LetGo)),
+            };
+            assert_eq!((result(Early), result(Unanswered)), (early, unanswered), "{stopped:?} {number}");
+        }
+    }
+}
+
+#[test]
+fn an_ending_that_lost_is_written_again_only_after_a_record_of_its_own() {
+    let holder = Holder { attempt: attempt(2), instance: instance(1) };
+    let left = AfterLost::Leave;
+    let table = [
+        (Last::Absent, left(Outcome::Ended)),
+        (known(State::Ended, 2), left(Outcome::Ended)),
+        (known(State::Finished, 2), left(Outcome::Ended)),
+        (known(open(2, false), 3), left(Outcome::Overtaken)),
+        (known(State::Queued, 0), left(Outcome::Overtaken)),
+        (known(open(1, true), 2), AfterLost::Again),
+        (Last::Unverified { hash: HASH }, left(Outcome::LetGo)),
+    ];
+    for (last, expected) in table {
+        assert_eq!(ending_lost(&last, &holder, &OTHER), expected, "{last:?}");
+    }
+    assert_eq!(ending_lost(&known(open(1, true), 2), &holder, &HASH), left(Outcome::LetGo));
+}
+
+#[test]
+fn only_what_is_over_is_acked_and_who_is_overtaken_is_silent() {
+    for (outcome, expected) in [
+        (Outcome::Closed, Settle::Ack),
+        (Outcome::Failed, Settle::Ack),
+        (Outcome::Ended, Settle::Ack),
+        (Outcome::Overtaken, Settle::Nothing),
+        (Outcome::LetGo, Settle::Nak),
+    ] {
+        assert_eq!(settle(outcome), expected);
+    }
 }

@@ -23,7 +23,7 @@ pub struct Delivered<'a> {
 }
 
 /// What is known of the process that holds an open attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Probe {
     /// It has not been asked.
     NotAsked,
@@ -31,6 +31,12 @@ pub enum Probe {
     Answered,
     /// It was asked for 10 s, on one unbroken connection, and has not answered.
     Silent,
+}
+
+/// What is known of the holder once it was asked, and the last record read again: the answer is good for
+/// the holder whom `before` names, and for no other.
+pub fn after_probe(before: &Last, again: &Last, asked: Probe) -> Probe {
+    if again.hash() == before.hash() { asked } else { Probe::NotAsked }
 }
 
 /// What to do with a delivery.
@@ -51,13 +57,33 @@ pub enum OnDelivery {
 }
 
 /// Decides about a delivery: the first rule that fits.
+///
+/// ```
+/// use subrosa_protocol::{delivery::*, id::{Attempt, Sha256Hash}};
+///
+/// let queued = Snapshot { hash: Sha256Hash::of("record"), attempt: 0, at_ms: 0, state: State::Queued };
+/// let view = Delivered {
+///     last: &Last::Known(queued),
+///     is_the_job: true,
+///     held_here: false,
+///     probe: Probe::NotAsked,
+///     refusal: None,
+///     expired: false,
+///     max_attempts: 3,
+/// };
+/// assert_eq!(deliver(&view), OnDelivery::Take(Attempt::FIRST));
+/// assert_eq!(deliver(&Delivered { is_the_job: false, ..view }), OnDelivery::Ack);
+/// assert_eq!(deliver(&Delivered { expired: true, ..view }), OnDelivery::End(Ending::expired()));
+/// ```
 pub fn deliver(view: &Delivered<'_>) -> OnDelivery {
+    // 1. Not what it says, nobody's state, or nothing to do.
+    if !view.is_the_job {
+        return OnDelivery::Ack;
+    }
     let snapshot = match view.last {
-        // 1. Nobody's state, or nothing to do.
         Last::Unverified { .. } => return OnDelivery::Nak,
         Last::Absent => return OnDelivery::Ack,
         Last::Known(Snapshot { state: State::Ended | State::Finished, .. }) => return OnDelivery::Ack,
-        Last::Known(_) if !view.is_the_job => return OnDelivery::Ack,
         Last::Known(snapshot) => snapshot,
     };
     // 2. It is held here.

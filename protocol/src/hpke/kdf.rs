@@ -8,7 +8,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _, digest::FixedOutput as _};
 use sha2::Sha256;
 
-use crate::secret::Secret;
+use crate::{exposure, secret::Secret};
 
 /// What a hash gives, Nh (RFC 9180, table 3).
 const HASH_BYTES: usize = 32;
@@ -32,15 +32,9 @@ impl<'a> Kdf<'a> {
         label: &[u8],
         ikm: &[u8],
     ) -> Secret<HASH_BYTES> {
-        // Extract is HMAC (RFC 5869, section 2.2); the `hkdf` crate's keys another one at once, for nothing.
         let salt = salt.map(|salt| salt.expose().as_slice()).unwrap_or_default();
-        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(salt).expect("a key of any length");
-        for part in [VERSION, self.suite_id, label, ikm] {
-            mac.update(part);
-        }
-        let mut prk = Secret::<HASH_BYTES>::zeroed();
-        mac.finalize_into(prk.expose_mut().into());
+        let prk = extract(salt, &[VERSION, self.suite_id, label, ikm]);
+        tell(label, prk.expose());
         prk
     }
 
@@ -59,10 +53,37 @@ impl<'a> Kdf<'a> {
         let parts: Vec<&[u8]> = fixed.into_iter().chain(info.iter().copied()).collect();
         let mut okm = Secret::<L>::zeroed();
         #[expect(clippy::expect_used, reason = "both lengths are checked when compiling")]
-        Hkdf::<Sha256>::from_prk(prk.expose())
-            .ok()
-            .and_then(|hkdf| hkdf.expand_multi_info(&parts, okm.expose_mut()).ok())
-            .expect("the lengths fit HKDF-SHA256");
+        expand(prk.expose(), &parts, okm.expose_mut()).expect("the lengths fit HKDF-SHA256");
+        tell(label, okm.expose());
         okm
     }
 }
+
+/// Tells a test what was derived, by its label. What the key schedule hashes is public.
+fn tell(label: &[u8], derived: &[u8]) {
+    if !label.ends_with(b"_hash") {
+        exposure::born(str::from_utf8(label).unwrap_or_default(), derived);
+    }
+}
+
+/// HKDF-Extract (RFC 5869, section 2.2), of the concatenation of `ikm`.
+fn extract(salt: &[u8], ikm: &[&[u8]]) -> Secret<HASH_BYTES> {
+    // Extract is HMAC; the `hkdf` crate's keys another one at once, for nothing.
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(salt).expect("a key of any length");
+    for part in ikm {
+        mac.update(part);
+    }
+    let mut prk = Secret::<HASH_BYTES>::zeroed();
+    mac.finalize_into(prk.expose_mut().into());
+    prk
+}
+
+/// HKDF-Expand (RFC 5869, section 2.3), where `info` is the concatenation of its parts; `None` if that much
+/// cannot be expanded.
+fn expand(prk: &[u8; HASH_BYTES], info: &[&[u8]], okm: &mut [u8]) -> Option<()> {
+    Hkdf::<Sha256>::from_prk(prk).ok()?.expand_multi_info(info, okm).ok()
+}
+
+#[cfg(test)]
+mod wycheproof;

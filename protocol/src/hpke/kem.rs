@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 use x25519_dalek::{PublicKey, StaticSecret};
 
 use super::{HpkeError, kdf::Kdf, stack};
-use crate::{encoding::b64u, secret::Secret};
+use crate::{encoding::b64u, exposure, secret::Secret};
 
 /// The KEM's id (RFC 9180, table 2).
 pub(super) const ID: u16 = 0x0020;
@@ -76,6 +76,16 @@ macro_rules! debug_as_base64url {
 debug_as_base64url!(KemPublicKey Enc);
 
 /// The recipient's key pair. The secret is overwritten when dropped.
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// use subrosa_protocol::hpke::{KemPublicKey, RecipientKey};
+///
+/// let key = RecipientKey::generate(&mut UnwrapErr(SysRng));
+/// let received = KemPublicKey::try_from(key.public().as_bytes())?; // as it came to the sender
+/// assert!(received == *key.public());
+/// # Ok::<(), subrosa_protocol::hpke::HpkeError>(())
+/// ```
 pub struct RecipientKey(KeyPair);
 
 impl RecipientKey {
@@ -114,6 +124,7 @@ impl KeyPair {
     }
 
     pub(super) fn from_secret(secret: Secret<KEY_BYTES>) -> Self {
+        exposure::born("private_key", secret.expose());
         let public = KemPublicKey(PublicKey::from(&scalar(&secret)).to_bytes());
         Self { secret, public }
     }
@@ -122,6 +133,7 @@ impl KeyPair {
     /// result is overwritten when dropped.
     fn diffie_hellman(&self, peer: &[u8; KEY_BYTES]) -> Result<x25519_dalek::SharedSecret, HpkeError> {
         let result = scalar(&self.secret).diffie_hellman(&PublicKey::from(*peer));
+        exposure::born("dh", result.as_bytes());
         if result.was_contributory() { Ok(result) } else { Err(HpkeError::NonContributory) }
     }
 }
@@ -155,3 +167,6 @@ fn shared_secret(dh: &[u8; KEY_BYTES], enc: &Enc, recipient: &KemPublicKey) -> S
     let prk = kdf.extract(None, b"eae_prk", dh);
     kdf.expand(&prk, b"shared_secret", &[enc.as_bytes(), recipient.as_bytes()])
 }
+
+#[cfg(test)]
+mod wycheproof;

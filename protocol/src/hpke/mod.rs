@@ -34,7 +34,7 @@ mod kdf;
 mod kem;
 mod psk;
 mod schedule;
-mod stack;
+pub(crate) mod stack;
 #[cfg(test)]
 mod tests;
 
@@ -105,6 +105,20 @@ fn setup_sender_with(
 /// What both ends have in common after setup: the source of all further keys.
 ///
 /// It is overwritten when dropped. What was exported before stays valid.
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// use subrosa_protocol::hpke::{Enc, Mode, RecipientKey, setup_recipient, setup_sender};
+///
+/// # let mut rng = UnwrapErr(SysRng);
+/// let recipient = RecipientKey::generate(&mut rng);
+/// let (enc, sender) = setup_sender(&mut rng, recipient.public(), b"what for", Mode::Base)?;
+///
+/// let enc = Enc::try_from(enc.as_bytes())?; // as it came to the recipient
+/// let received = setup_recipient(&recipient, &enc, b"what for", Mode::Base)?;
+/// assert_eq!(sender.export::<32>(&[b"a key"]).expose(), received.export::<32>(&[b"a key"]).expose());
+/// # Ok::<(), subrosa_protocol::hpke::HpkeError>(())
+/// ```
 pub struct Exporter {
     suite_id: SuiteId,
     secret: Secret<32>,

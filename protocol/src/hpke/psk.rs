@@ -48,6 +48,18 @@ impl Mode<'_> {
 /// The key must be uniformly random. Whoever comes to the shared secret otherwise, a dishonest recipient
 /// first of all, can try guesses at leisure, so that a password is no psk (RFC 9180, section 9.5). It is
 /// overwritten when dropped.
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// # use subrosa_protocol::hpke::{Mode, Psk, RecipientKey, setup_sender};
+/// # use subrosa_protocol::secret::Secret;
+/// # let mut rng = UnwrapErr(SysRng);
+/// # let recipient = RecipientKey::generate(&mut rng);
+/// let psk = Psk::new(b"2026-01", Secret::<32>::random(&mut rng).expose())?;
+/// let (enc, exporter) = setup_sender(&mut rng, recipient.public(), b"what for", Mode::Psk(&psk))?;
+/// assert!(Psk::new(b"2026-01", b"a password").is_err());
+/// # Ok::<(), subrosa_protocol::hpke::HpkeError>(())
+/// ```
 pub struct Psk {
     id: Vec<u8>,
     key: Zeroizing<Box<[u8]>>,

@@ -114,9 +114,13 @@ pub fn load(path: impl AsRef<Path>) -> Result<SigningKey, KeyFileError> {
     let path = path.as_ref();
     let (file, metadata) = open(path)?;
     refuse_loose_mode(&metadata, path)?;
-    let text = read(file, &metadata, path)?;
+    read_private(&read(file, &metadata, path)?, path)
+}
+
+/// Reads what is in a private key's file; errors name `path`.
+pub(crate) fn read_private(text: &[u8], path: &Path) -> Result<SigningKey, KeyFileError> {
     let jwk: PrivateJwk<'_> =
-        json::parse(&text).map_err(|reason| KeyFileError::Json { path: path.to_owned(), reason })?;
+        json::parse(text).map_err(|reason| KeyFileError::Json { path: path.to_owned(), reason })?;
     let refused = |reason| KeyFileError::Key { path: path.to_owned(), reason };
     if (jwk.kty.as_str(), jwk.crv.as_str()) != ("OKP", "Ed25519") {
         return Err(refused(KeyError::Unsupported));

@@ -13,14 +13,14 @@ use super::{
     jwk::{self, Members},
 };
 use crate::{
-    encoding::{DecodeError, b64u, b64u_array, b64u_decode},
+    encoding::{DecodeError, b64u, b64u_array, b64u_chars, b64u_decode},
     json::{self, JsonError},
 };
 
 /// The largest protected header, in bytes before base64url.
 pub const MAX_HEADER_BYTES: usize = 2048;
 
-const MAX_PROTECTED_CHARS: usize = (MAX_HEADER_BYTES * 4).div_ceil(3);
+const MAX_PROTECTED_CHARS: usize = b64u_chars(MAX_HEADER_BYTES);
 
 /// What a signature is for. One made for one use verifies for no other (RFC 8725, section 3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,6 +119,19 @@ pub struct Verified {
 }
 
 /// Signs `payload` as a compact JWS.
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// # use subrosa_protocol::identity::SigningKey;
+/// use subrosa_protocol::identity::{Typ, sign_compact, verify_compact};
+///
+/// # let key = SigningKey::generate(&mut UnwrapErr(SysRng));
+/// let jws = sign_compact(&key, Typ::Record, b"it happened");
+/// let verified = verify_compact(Typ::Record, jws.as_bytes(), 1024)?;
+/// assert_eq!((verified.payload, verified.signer), (b"it happened".to_vec(), key.public()));
+/// assert!(verify_compact(Typ::Worker, jws.as_bytes(), 1024).is_err()); // signed for another use
+/// # Ok::<(), subrosa_protocol::identity::JwsError>(())
+/// ```
 pub fn sign_compact(key: &SigningKey, typ: Typ, payload: &[u8]) -> String {
     let mut jws = protected(key, typ);
     jws.push('.');
@@ -130,6 +143,18 @@ pub fn sign_compact(key: &SigningKey, typ: Typ, payload: &[u8]) -> String {
 }
 
 /// Verifies a compact JWS of at most `max_bytes` bytes, made for the use `typ`.
+///
+/// That it holds says nothing about who the signer is:
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// # use subrosa_protocol::identity::{SigningKey, Trust, Typ, sign_compact, verify_compact};
+/// # let (stranger, trust) = (SigningKey::generate(&mut UnwrapErr(SysRng)), Trust::default());
+/// # let jws = sign_compact(&stranger, Typ::Record, b"it happened");
+/// let signer = verify_compact(Typ::Record, jws.as_bytes(), 1024)?.signer;
+/// assert!(trust.launcher(&signer.thumbprint()).is_err());
+/// # Ok::<(), subrosa_protocol::identity::JwsError>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -153,6 +178,17 @@ pub fn verify_compact(typ: Typ, jws: &[u8], max_bytes: usize) -> Result<Verified
 /// One signature of a JWS in general JSON serialisation (RFC 7515, section 7.2.1).
 ///
 /// An unprotected `header` is refused when one is read: it would be nobody's word.
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// # use subrosa_protocol::{encoding::b64u, identity::{Signature, SigningKey, Typ}};
+/// # let key = SigningKey::generate(&mut UnwrapErr(SysRng));
+/// let payload = b64u("a job");
+/// let signature = Signature::sign(&key, Typ::Job, &payload);
+/// assert_eq!(signature.verify(Typ::Job, &payload)?, key.public());
+/// assert!(signature.verify(Typ::Job, &b64u("another job")).is_err());
+/// # Ok::<(), subrosa_protocol::identity::JwsError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signature {

@@ -17,6 +17,14 @@ use crate::{encoding::b64u, json, secret::Secret};
 ///
 /// One exists only if its bytes are the canonical encoding of a point that is not of small order.
 /// As JSON it is a JWK; reading one refuses private members and ignores unknown ones.
+///
+/// ```
+/// # use subrosa_protocol::identity::PublicKey;
+/// let jwk = br#"{ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }"#;
+/// let key = PublicKey::from_jwk(jwk)?;
+/// assert_eq!(key.thumbprint().to_string(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+/// # Ok::<(), subrosa_protocol::identity::KeyError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey(Public);
 
@@ -106,6 +114,16 @@ fn is_canonical(bytes: &[u8; 32]) -> bool {
 ///
 /// It signs only through [`sign_compact`](super::sign_compact) and
 /// [`Signature::sign`](super::Signature::sign), which say what for.
+///
+/// ```
+/// use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// use subrosa_protocol::identity::{SigningKey, Trust};
+///
+/// let key = SigningKey::generate(&mut UnwrapErr(SysRng));
+/// let trust = Trust::pinned([key.public()]); // what the others have to know
+/// assert!(trust.worker(&key.thumbprint(), &"echo".parse()?).is_ok());
+/// # Ok::<(), subrosa_protocol::id::NameError>(())
+/// ```
 pub struct SigningKey(Private);
 
 enum Private {
@@ -166,3 +184,5 @@ impl fmt::Debug for SigningKey {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wycheproof;

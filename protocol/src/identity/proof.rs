@@ -13,6 +13,20 @@ use crate::{
 pub const MAX_PROOF_BYTES: usize = 4096;
 
 /// What a worker signs, so that nobody between it and the client can put a key of their own there.
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// # use subrosa_protocol::{id::*, identity::{Proof, SigningKey}};
+/// # let key = SigningKey::generate(&mut UnwrapErr(SysRng));
+/// # let (job, enc) = (JobId::of(b"a job"), Sha256Hash::of("an encapsulated key"));
+/// let seen = Proof { job, worker: "echo".parse()?, enc, attempt: Attempt::FIRST };
+/// let jws = seen.sign(&key);
+/// assert_eq!(Proof::verify(&jws, &seen)?, key.public());
+///
+/// let next = Proof { attempt: Attempt::new(2)?, ..seen };
+/// assert!(Proof::verify(&jws, &next).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     /// The job.

@@ -14,6 +14,16 @@ use crate::encoding::{DecodeError, b64u, b64u_array};
 /// A key's name: the SHA-256 of its required members as canonical JSON, written as base64url.
 ///
 /// Thumbprints are ordered as their texts are, so that what is sorted here is sorted for every reader.
+///
+/// ```
+/// use subrosa_protocol::identity::Thumbprint;
+///
+/// let text = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
+/// let thumbprint: Thumbprint = text.parse()?;
+/// assert_eq!(thumbprint.to_string(), text);
+/// assert!("kPrK".parse::<Thumbprint>().is_err());
+/// # Ok::<(), subrosa_protocol::identity::ThumbprintError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Thumbprint([u8; 32]);
 

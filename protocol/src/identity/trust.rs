@@ -60,6 +60,23 @@ impl fmt::Display for Role {
 }
 
 /// The keys that are trusted, each in its role. Cloning is cheap. The default trusts nobody.
+///
+/// ```
+/// # use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// # use subrosa_protocol::identity::{Role, SigningKey, Trust};
+/// # let mut rng = UnwrapErr(SysRng);
+/// # let (worker, launcher) = (SigningKey::generate(&mut rng), SigningKey::generate(&mut rng));
+/// let trust = Trust::default()
+///     .with_key(worker.public(), Role::Worker, Some(vec!["echo".parse()?]))
+///     .with_key(launcher.public(), Role::Launcher, None);
+/// assert!(trust.worker(&worker.thumbprint(), &"echo".parse()?).is_ok());
+/// assert!(trust.worker(&worker.thumbprint(), &"other".parse()?).is_err());
+/// assert!(trust.worker(&launcher.thumbprint(), &"echo".parse()?).is_err());
+///
+/// let file = trust.to_json(); // what `Trust::from_file` reads
+/// assert!(Trust::from_jwk_set(file.as_bytes())?.launcher(&launcher.thumbprint()).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Trust(Arc<Inner>);
 

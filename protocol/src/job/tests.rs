@@ -216,7 +216,7 @@ fn critical_members_must_be_understood() {
 fn the_clients_key_has_32_bytes() {
     for length in [0, 31, 33, 1216] {
         let error = with("client_key", json!(b64u(vec![9; length]))).unwrap_err();
-        let rule = format!("the key has {length} bytes, this KEM's keys have 32");
+        let rule = format!("has {length} bytes, expected 32");
         assert_eq!(error, JobError::Invalid { member: "client_key", rule });
     }
     for text in

@@ -1,7 +1,7 @@
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::{identity::Role, launch::MAX_REQUEST_BYTES, secret::Secret};
+use crate::{identity::Role, secret::Secret};
 
 const AT_MS: u64 = 1_800_000_000_000;
 const NAMES: [&str; 8] =
@@ -317,6 +317,8 @@ fn the_largest_launch_request_fits_a_record() {
     let bytes = queued.sign(&launcher());
     assert!(bytes.len() <= MAX_RECORD_BYTES, "{} bytes", bytes.len());
     assert_eq!(verify(&bytes).unwrap().record, queued);
+    let larger = record(Event::Queued { request: vec![0xFF; MAX_REQUEST_BYTES + 1] });
+    assert_eq!(verify(&larger.sign(&launcher())).unwrap_err(), RecordError::Invalid("request"));
 }
 
 #[test]

@@ -64,7 +64,7 @@
 //!
 //! # What does not compile
 //!
-//! `ready` before the options have come:
+//! Any other order. Asking for `ready` before the options have come:
 //!
 //! ```compile_fail,E0599
 //! # use subrosa_protocol::{session::worker::AwaitOptions, wire::Empty};
@@ -73,14 +73,7 @@
 //! }
 //! ```
 //!
-//! The payload before `ready` has come, and twice:
-//!
-//! ```compile_fail,E0599
-//! # use subrosa_protocol::{session::client::AwaitReady, wire::Empty};
-//! fn hurry(client: AwaitReady) {
-//!     let _ = client.answer(Empty, None);
-//! }
-//! ```
+//! Answering twice:
 //!
 //! ```compile_fail,E0382
 //! # use subrosa_protocol::{session::client::OwesPayload, wire::Empty};
@@ -90,52 +83,10 @@
 //! }
 //! ```
 //!
-//! `done` before the payload has come:
-//!
-//! ```compile_fail,E0599
-//! # use subrosa_protocol::{session::worker::AwaitPayload, wire::Empty};
-//! fn hurry(worker: AwaitPayload) {
-//!     let _ = worker.done(Empty);
-//! }
-//! ```
-//!
-//! An answer after another:
-//!
-//! ```compile_fail,E0382
-//! # use subrosa_protocol::{session::client::OwesOptions, wire::{Empty, ErrorMember}};
-//! fn twice(client: OwesOptions, error: ErrorMember) {
-//!     let _ = client.answer(Empty);
-//!     let _ = client.refuse(error);
-//! }
-//! ```
-//!
-//! The same reply taken twice:
-//!
-//! ```compile_fail,E0382
-//! # use subrosa_protocol::session::worker::AwaitStatus;
-//! fn twice(worker: AwaitStatus, reply: Vec<u8>) {
-//!     let _ = worker.receive(reply.clone());
-//!     let _ = worker.receive(reply);
-//! }
-//! ```
-//!
-//! Anything sealed after the session has closed, on either side:
-//!
-//! ```compile_fail,E0599
-//! # use subrosa_protocol::{session::client::Closed, wire::Empty};
-//! fn more(client: Closed) {
-//!     let _ = client.answer(Empty);
-//! }
-//! ```
-//!
-//! ```compile_fail,E0599
-//! # use subrosa_protocol::{session::worker::Closure, wire::Event};
-//! fn more(mut worker: Closure, event: Event) {
-//!     let _ = worker.event(event);
-//! }
-//! ```
+//! The module's tests try all of them.
 
 pub mod client;
+mod order;
 pub mod worker;
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Whole sessions, both sides: as they should go, and as somebody between them would like them to go.
 
 mod attempts;
+mod errors;
 mod happy;
+mod histories;
+mod history;
 mod hostile;
+mod numbers;
 mod repeats;
 mod types;
 

@@ -79,6 +79,8 @@ pub enum Answer<S> {
 pub type Received<S, Waiting> = Result<Answer<S>, Dropped<Waiting>>;
 
 /// Nothing is sent yet.
+///
+/// The session's beginning; [`session`](super#a-session-from-launch-to-close) shows all of one.
 pub struct Offer {
     unbound: Box<Unbound>,
     key: OptionsKey,

@@ -1,8 +1,10 @@
 //! Buffers that leave no copies of what is in them.
 
-use std::{io, ops::Deref};
+use std::{fmt, io, ops::Deref};
 
 use zeroize::optimization_barrier;
+
+use crate::exposure;
 
 /// Overwrites all that was allocated, and empties the vector.
 ///
@@ -10,16 +12,20 @@ use zeroize::optimization_barrier;
 /// fill, and the barrier keeps it from being left out.
 pub(super) fn erase(bytes: &mut Vec<u8>) {
     bytes.clear();
+    if !exposure::erases() {
+        return;
+    }
     bytes.resize(bytes.capacity(), 0);
     optimization_barrier(bytes.as_slice());
     bytes.clear();
 }
 
-/// Bytes that are erased when dropped.
-pub(super) struct Erased(Vec<u8>);
+/// Bytes that are overwritten when dropped.
+pub struct Erased(Vec<u8>);
 
 impl Erased {
-    pub(super) fn new(bytes: Vec<u8>) -> Self {
+    /// These bytes, without a copy.
+    pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 }
@@ -29,6 +35,18 @@ impl Deref for Erased {
 
     fn deref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl AsRef<[u8]> for Erased {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Erased {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Erased")
     }
 }
 

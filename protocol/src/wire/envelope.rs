@@ -71,6 +71,18 @@ impl Kind {
 }
 
 /// The envelope's header.
+///
+/// ```
+/// use subrosa_protocol::wire::{Header, Kind, MIN_ENVELOPE_BYTES};
+///
+/// let mut envelope = vec![0; MIN_ENVELOPE_BYTES];
+/// envelope[..4].copy_from_slice(&[1, Kind::Done.byte(), 0, 2]);
+/// let header = Header::decode(&envelope).ok_or("not an envelope")?;
+/// assert_eq!((header.kind, header.attempt, header.number), (Kind::Done, 2, 0));
+/// assert_eq!(header.kind.token(), Some("done"));
+/// assert!(Header::decode(&envelope[1..]).is_none());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// What the envelope carries.

@@ -11,7 +11,8 @@ use crate::{
 
 /// The longest head, in bytes.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// Longer error messages and log lines are cut, in bytes.
+/// Longer error messages and log lines are cut when they are written; longer error messages are refused when
+/// they are read. In bytes.
 const MAX_TEXT_BYTES: usize = 8 * 1024;
 
 /// What the body is.
@@ -57,19 +58,39 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads a head.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        json::parse(bytes).ok()
+    /// Reads a head of at most [`MAX_HEAD_BYTES`]; none if it is malformed.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > MAX_HEAD_BYTES { None } else { json::parse(bytes).ok() }
     }
 }
 
 /// What went wrong, as a code and a text for the peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ErrorMembers")]
 pub struct ErrorMember {
     /// The code.
     pub code: StepCode,
     /// The text, for the peer alone.
     pub message: String,
+}
+
+/// An error as it is read.
+#[derive(Deserialize)]
+struct ErrorMembers {
+    code: StepCode,
+    message: String,
+}
+
+impl TryFrom<ErrorMembers> for ErrorMember {
+    type Error = &'static str;
+
+    fn try_from(ErrorMembers { code, message }: ErrorMembers) -> Result<Self, Self::Error> {
+        if message.len() <= MAX_TEXT_BYTES {
+            Ok(Self { code, message })
+        } else {
+            Err("an error's message has at most 8 KiB")
+        }
+    }
 }
 
 impl ErrorMember {
@@ -114,7 +135,11 @@ impl TryFrom<EventMembers> for Event {
     fn try_from(members: EventMembers) -> Result<Self, Self::Error> {
         match members {
             EventMembers { progress: Some(progress), message, log: None } => {
-                Ok(Self::Progress { progress, message })
+                if (0.0..=1.0).contains(&progress) {
+                    Ok(Self::Progress { progress, message })
+                } else {
+                    Err("progress is a number from 0.0 to 1.0")
+                }
             }
             EventMembers { progress: None, log: Some(log), .. } => Ok(Self::Log { log }),
             _ => Err("an event is either progress or a line of the log"),
@@ -155,14 +180,6 @@ impl Event {
     /// A log line; one over 8 KiB is cut.
     pub fn log(level: LogLevel, line: impl Into<String>) -> Self {
         Self::Log { log: LogLine { level, line: cut(line.into()) } }
-    }
-
-    /// Whether a peer may say this.
-    pub(crate) fn is_sane(&self) -> bool {
-        match self {
-            Self::Progress { progress, .. } => (0.0..=1.0).contains(progress),
-            Self::Log { .. } => true,
-        }
     }
 }
 
@@ -233,6 +250,8 @@ mod tests {
             r#"{"event":[0.5,"half"]}"#,
             r#"{"event":{"log":["info","line"]}}"#,
             r#"{"event":{"progress":"half"}}"#,
+            r#"{"event":{"progress":1.5}}"#,
+            r#"{"event":{"progress":-1e-9}}"#,
             r#"{"event":{}}"#,
             r#"{"event":{"progress":0.5,"log":{"level":"info","line":""}}}"#,
             "[]",
@@ -243,10 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn events_stay_in_their_bounds() {
+    fn texts_and_events_stay_in_their_bounds() {
         assert_eq!(Event::progress(7.0, ""), Event::progress(1.0, ""));
         assert_eq!(Event::progress(f64::NAN, ""), Event::progress(0.0, ""));
-        assert!(!Event::Progress { progress: 2.0, message: String::new() }.is_sane());
+        let written =
+            |bytes| format!(r#"{{"error":{{"code":"timeout","message":"{}"}}}}"#, "x".repeat(bytes));
+        assert!(Head::parse(written(MAX_TEXT_BYTES).as_bytes()).is_some());
+        assert!(Head::parse(written(MAX_TEXT_BYTES + 1).as_bytes()).is_none());
         let Event::Log { log } = Event::log(LogLevel::Info, "ä".repeat(MAX_TEXT_BYTES)) else { panic!() };
         assert_eq!(log.line.len(), MAX_TEXT_BYTES);
     }

@@ -1,5 +1,8 @@
 //! One direction's key: sealing with numbers that never repeat, opening with numbers that only rise.
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fixed;
+
 use chacha20poly1305::{AeadInOut as _, ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
 use rand_core::CryptoRng;
 use thiserror::Error;
@@ -11,7 +14,7 @@ use super::{
     plaintext::{self, Body, BodyError, Opened},
 };
 use crate::{
-    hpke::{Enc, Exporter},
+    hpke::{Enc, Exporter, stack},
     secret::Secret,
 };
 
@@ -112,15 +115,37 @@ impl RecordKey {
             written?;
             return Err(SealError::TooLarge { bytes, max_bytes });
         }
-        let (clear, secret) = envelope.split_at_mut(start);
-        let (aad, _) = clear.split_at(HEADER_BYTES);
-        let tag = self
-            .cipher()
-            .encrypt_inout_detached(&self.nonce(header.number), aad, secret.into())
+        self.encrypt(header.number, &mut envelope, start)
             // ChaCha20-Poly1305 takes 256 GiB, the lengths above 4 GiB.
             .map_err(|_| SealError::TooLarge { bytes, max_bytes })?;
-        envelope.extend_from_slice(&tag);
         Ok(envelope)
+    }
+
+    /// Encrypts what lies behind `start`, and appends the tag.
+    fn encrypt(
+        &self,
+        number: u64,
+        envelope: &mut Vec<u8>,
+        start: usize,
+    ) -> Result<(), chacha20poly1305::Error> {
+        let (clear, secret) = envelope.split_at_mut(start);
+        let (aad, _) = clear.split_at(HEADER_BYTES);
+        let tag = stack::erased::<{ stack::AEAD_BYTES }, _>(|| self.encrypt_in_place(number, aad, secret))?;
+        envelope.extend_from_slice(&tag);
+        Ok(())
+    }
+
+    /// Leaves key and nonce on the stack: call this within [`stack::erased`] only.
+    fn encrypt_in_place(
+        &self,
+        number: u64,
+        aad: &[u8],
+        secret: &mut [u8],
+    ) -> Result<Tag, chacha20poly1305::Error> {
+        let nonce = self.nonce(number);
+        #[cfg(any(test, feature = "fuzzing"))]
+        super::seal_log::record(self.0.expose().split_at(KEY_BYTES).0, nonce.as_ref());
+        self.cipher().encrypt_inout_detached(&nonce, aad, secret.into())
     }
 
     /// Opens an envelope in its own buffer; the ciphertext starts at `start`.
@@ -130,10 +155,20 @@ impl RecordKey {
         let (rest, tag) = rest.split_at_mut_checked(end - HEADER_BYTES).ok_or(OpenError)?;
         let (_, secret) = rest.split_at_mut_checked(start - HEADER_BYTES).ok_or(OpenError)?;
         let tag = Tag::try_from(&*tag).map_err(|_| OpenError)?;
-        self.cipher()
-            .decrypt_inout_detached(&self.nonce(number), aad, secret.into(), &tag)
+        stack::erased::<{ stack::AEAD_BYTES }, _>(|| self.decrypt_in_place(number, aad, secret, &tag))
             .map_err(|_| OpenError)?;
         Opened::parse(envelope, start..end).ok_or(OpenError)
+    }
+
+    /// As [`RecordKey::encrypt_in_place`].
+    fn decrypt_in_place(
+        &self,
+        number: u64,
+        aad: &[u8],
+        secret: &mut [u8],
+        tag: &Tag,
+    ) -> Result<(), chacha20poly1305::Error> {
+        self.cipher().decrypt_inout_detached(&self.nonce(number), aad, secret.into(), tag)
     }
 }
 
@@ -269,6 +304,9 @@ impl Opener {
 }
 
 #[cfg(test)]
+mod wycheproof;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::{Empty, Json};
@@ -343,5 +381,12 @@ mod tests {
         sealer.next = Some(u64::MAX);
         assert!(sealer.seal(Kind::Event, Head::default(), Empty).is_ok());
         assert!(matches!(sealer.seal(Kind::Event, Head::default(), Empty), Err(SealError::Exhausted)));
+    }
+
+    #[test]
+    fn what_is_overwritten_is_deeper_than_what_is_used() {
+        let (key, mut text) = (key(), vec![0; 5000]);
+        let used = stack::tests::depth(|| key.encrypt_in_place(0, b"", &mut text));
+        assert!(used < stack::AEAD_BYTES * 3 / 4, "{used} of {} bytes", stack::AEAD_BYTES);
     }
 }

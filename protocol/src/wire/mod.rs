@@ -18,14 +18,19 @@ mod head;
 mod keys;
 mod padding;
 mod plaintext;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod seal_log;
 
-pub(crate) use self::{
-    envelope::HEADER_BYTES,
-    keys::{Opener, OptionsKey, Sealer, SessionKeys},
-};
+#[cfg(feature = "fuzzing")]
+pub use self::keys::fixed::FixedKey;
 pub use self::{
+    buffer::Erased,
     envelope::{Header, Kind, MIN_ENVELOPE_BYTES},
     head::{Content, ErrorMember, Event, Head, LogLevel, MAX_HEAD_BYTES},
     keys::{ClientNonce, OpenError, SealError},
     plaintext::{Body, BodyError, Empty, Json, Opened, Raw},
+};
+pub(crate) use self::{
+    envelope::HEADER_BYTES,
+    keys::{Opener, OptionsKey, Sealer, SessionKeys},
 };

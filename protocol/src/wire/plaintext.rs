@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::{
     buffer::{Buffer, Erased},
     envelope::TAG_BYTES,
-    head::{Content, Head, MAX_HEAD_BYTES},
+    head::{Content, Head},
     padding::padded,
 };
 
@@ -14,6 +14,17 @@ use super::{
 const LENGTHS_BYTES: usize = 8;
 
 /// Something that can be a record's body. It is written straight into the buffer that is then sealed.
+///
+/// ```
+/// use subrosa_protocol::wire::{Body, Content, Json, Raw};
+///
+/// let mut out = Vec::new();
+/// assert_eq!(Json([1, 2]).content(), Some(Content::Json));
+/// Json([1, 2]).write(&mut out)?;
+/// Raw(b"\xFF").write(&mut out)?;
+/// assert_eq!(out, b"[1,2]\xFF");
+/// # Ok::<(), subrosa_protocol::wire::BodyError>(())
+/// ```
 pub trait Body {
     /// What the body is; `None` if there is none.
     fn content(&self) -> Option<Content>;
@@ -144,9 +155,6 @@ impl Opened {
         let (body_bytes, rest) = rest.split_first_chunk()?;
         let head_bytes = usize::try_from(u32::from_be_bytes(*head_bytes)).ok()?;
         let body_bytes = usize::try_from(u32::from_be_bytes(*body_bytes)).ok()?;
-        if head_bytes > MAX_HEAD_BYTES {
-            return None;
-        }
         let (head, rest) = rest.split_at_checked(head_bytes)?;
         let (body, padding) = rest.split_at_checked(body_bytes)?;
         if padding.iter().any(|byte| *byte != 0) {

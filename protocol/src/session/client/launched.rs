@@ -21,6 +21,8 @@ const REFILL_MS: u64 = 250;
 
 /// A job that is launched: holds the job's KEM key until the job closes, because a further attempt
 /// needs it.
+///
+/// The session's beginning; [`session`](super::super#a-session-from-launch-to-close) shows all of one.
 pub struct Launched {
     job: Job,
     key: RecipientKey,
@@ -75,6 +77,12 @@ impl Launched {
         &self.job
     }
 
+    /// The highest attempt that a worker has proven to serve; 0 before the first.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn proven_attempt(&self) -> u16 {
+        self.highest
+    }
+
     /// Opens an `options` envelope of a further attempt. The caller drops the older session, if any.
     ///
     /// # Errors
@@ -109,7 +117,8 @@ impl Launched {
         let exporter = hpke::setup_recipient(&self.key, &enc, &info, Mode::Base).map_err(|_| OpenError)?;
         let latest = Latest::new(&envelope, reply_to);
         let parameters = OptionsKey::derive(&exporter).open(envelope, &enc)?;
-        let Head { worker: Some(proof), instance: Some(instance), .. } = parameters.head() else {
+        let Head { worker: Some(proof), instance: Some(instance), event: None, .. } = parameters.head()
+        else {
             return Err(OpenError.into());
         };
         let instance = *instance;

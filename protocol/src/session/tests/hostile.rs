@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Changes of an envelope that nobody without the keys can make unnoticed.
-fn forgeries(envelope: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn forgeries(envelope: &[u8]) -> Vec<Vec<u8>> {
     let flipped = (0..envelope.len()).map(|at| {
         let mut forged = envelope.to_vec();
         forged[at] ^= 1;
@@ -20,7 +20,11 @@ fn forgeries(envelope: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Feeds everything to a state, which has to drop it all and be usable afterwards.
-fn drops<S, T>(mut state: S, bad: &[Vec<u8>], receive: impl Fn(S, Vec<u8>) -> Result<T, Dropped<S>>) -> S {
+pub(super) fn drops<S, T>(
+    mut state: S,
+    bad: &[Vec<u8>],
+    receive: impl Fn(S, Vec<u8>) -> Result<T, Dropped<S>>,
+) -> S {
     for envelope in bad {
         match receive(state, envelope.clone()) {
             Ok(_) => panic!("taken: {:?}", Header::decode(envelope)),
