@@ -7,9 +7,25 @@ use rand::RngExt as _;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::{Backoff, Connection, RequestError, connection::Watch};
+use crate::{Backoff, Connection, Link, RequestError, connection::Watch};
 
 /// How a connection is made.
+///
+/// ```no_run
+/// # // It takes a server.
+/// # use std::time::Duration;
+/// # use subrosa_transport::Connect;
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut nats = Connect::new("nats://localhost:4222", "monitor");
+/// nats.credentials = Some("monitor.creds".into());
+/// nats.inbox_prefix = Some("_INBOX_monitor".into());
+/// nats.deadline = None; // tries for ever
+/// let connection = nats.connect().await?;
+/// let answer = connection.request("greet", None, "hello".into(), Duration::from_secs(5)).await?;
+/// println!("{} bytes", answer.payload.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Connect {
@@ -23,6 +39,8 @@ pub struct Connect {
     pub name: String,
     /// How long to try before giving up; for ever if absent.
     pub deadline: Option<Duration>,
+    /// What carries the messages in place of the server at `url`: tests need none.
+    pub link: Option<Arc<dyn Link>>,
 }
 
 /// A connection that could not be made.
@@ -79,7 +97,13 @@ impl Connect {
             inbox_prefix: None,
             name: name.into(),
             deadline: Some(Duration::from_secs(30)),
+            link: None,
         }
+    }
+
+    /// Over this link, as `name`, without a server.
+    pub fn over(link: Arc<dyn Link>, name: impl Into<String>) -> Self {
+        Self { link: Some(link), ..Self::new("", name) }
     }
 
     /// Connects, trying again until the deadline. That the server is unreachable is said once.
@@ -103,13 +127,25 @@ impl Connect {
         }
         let inboxes = format!("{prefix}.{:032x}", rand::rng().random::<u128>());
         let watch = Arc::new(Watch::new(inboxes.clone()));
-        let seen = watch.clone();
+        let link = match &self.link {
+            Some(link) => link.clone(),
+            None => Arc::new(self.server(options, &prefix, watch.clone()).await?),
+        };
+        Ok(Connection::new(link, watch, inboxes).await?)
+    }
+
+    async fn server(
+        &self,
+        options: ConnectOptions,
+        prefix: &str,
+        watch: Arc<Watch>,
+    ) -> Result<Client, ConnectError> {
         let mut options = options
             .name(&self.name)
-            .custom_inbox_prefix(&prefix)
+            .custom_inbox_prefix(prefix)
             .event_callback(move |event| {
-                let seen = seen.clone();
-                async move { seen.see(event) }
+                let watch = watch.clone();
+                async move { watch.see(event) }
             })
             .reconnect_delay_callback(|tries| match tries {
                 0 | 1 => Duration::from_millis(2),
@@ -130,8 +166,7 @@ impl Connect {
             let password = address.password().unwrap_or_default();
             options = options.user_and_password(user.to_owned(), password.to_owned());
         }
-        let client = self.try_until_deadline(options, addresses).await?;
-        Ok(Connection::new(client, watch, inboxes).await?)
+        self.try_until_deadline(options, addresses).await
     }
 
     fn addresses(&self) -> Result<Vec<ServerAddr>, ConnectError> {

@@ -8,13 +8,12 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, Event, ServerError, StatusCode, Subscriber};
+use async_nats::{Client, Event, ServerError, StatusCode};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use thiserror::Error;
 use tokio::{sync::broadcast, time::Instant};
 
-use crate::{Backoff, Inbox, inbox::Router};
+use crate::{Backoff, Inbox, Link, Subscription, Tally, inbox::Router};
 
 /// A request that was not answered.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -49,6 +48,9 @@ pub enum RequestError {
     /// The connection is closed for good.
     #[error("the connection to NATS is closed")]
     Closed,
+    /// What carries messages here is no NATS server.
+    #[error("only a NATS server can do this")]
+    NoServer,
 }
 
 impl RequestError {
@@ -92,25 +94,10 @@ impl From<async_nats::Message> for Message {
     }
 }
 
-/// Messages on a subject.
-#[derive(Debug)]
-pub struct Subscription(Subscriber);
-
-impl Subscription {
-    /// The next message; `None` when the connection is closed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    pub async fn next(&mut self) -> Option<Message> {
-        self.0.next().await.map(Message::from)
-    }
-}
-
 /// A connection to NATS. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    client: Client,
+    link: Arc<dyn Link>,
     watch: Arc<Watch>,
     router: Router,
 }
@@ -124,11 +111,18 @@ pub(crate) struct Watch {
     denied: broadcast::Sender<String>,
     /// What this connection's own reply subjects begin with.
     inboxes: String,
+    /// Messages that came faster than they were read.
+    lost: Tally,
 }
 
 impl Watch {
     pub(crate) fn new(inboxes: String) -> Self {
-        Self { breaks: AtomicU64::new(0), denied: broadcast::channel(4096).0, inboxes }
+        Self {
+            breaks: AtomicU64::new(0),
+            denied: broadcast::channel(4096).0,
+            inboxes,
+            lost: Tally::new("messages lost"),
+        }
     }
 
     pub(crate) fn see(&self, event: Event) {
@@ -149,6 +143,7 @@ impl Watch {
                 }
                 None => tracing::warn!(error = text, "the NATS server reports an error"),
             },
+            Event::SlowConsumer(_) => self.lost.count("too many at once"),
             event => tracing::warn!(%event, "NATS"),
         }
     }
@@ -164,23 +159,27 @@ fn denied_subject(text: &str) -> Option<&str> {
 impl Connection {
     /// A connection whose reply subjects begin with `inboxes`.
     pub(crate) async fn new(
-        client: Client,
+        link: Arc<dyn Link>,
         watch: Arc<Watch>,
         inboxes: String,
     ) -> Result<Self, RequestError> {
-        let connection = Self { router: Router::new(inboxes), client, watch };
+        let connection = Self { router: Router::new(inboxes), link, watch };
         connection.router.start(&connection).await?;
         Ok(connection)
     }
 
     /// The largest message that the server takes, in bytes.
     pub fn max_payload(&self) -> usize {
-        self.client.max_payload()
+        self.link.max_payload()
     }
 
     /// The connection as async-nats knows it.
-    pub fn client(&self) -> &Client {
-        &self.client
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::NoServer`], if something else carries its messages.
+    pub fn client(&self) -> Result<&Client, RequestError> {
+        self.link.client().ok_or(RequestError::NoServer)
     }
 
     /// How often the connection has broken so far. What was silent on an unbroken one was silent.
@@ -204,17 +203,22 @@ impl Connection {
         reply: Option<&str>,
         payload: Bytes,
     ) -> Result<(), RequestError> {
+        self.send(subject, reply, None, payload).await
+    }
+
+    async fn send(
+        &self,
+        subject: &str,
+        reply: Option<&str>,
+        headers: Option<async_nats::HeaderMap>,
+        payload: Bytes,
+    ) -> Result<(), RequestError> {
         let (bytes, max_bytes) = (payload.len(), self.max_payload());
         if bytes > max_bytes {
             return Err(RequestError::TooLarge { bytes, max_bytes });
         }
-        match reply {
-            Some(reply) => {
-                self.client.publish_with_reply(subject.to_owned(), reply.to_owned(), payload).await
-            }
-            None => self.client.publish(subject.to_owned(), payload).await,
-        }
-        .map_err(|_| RequestError::Closed)
+        let (subject, reply) = (subject.to_owned(), reply.map(str::to_owned));
+        self.link.publish(Message { subject, reply, payload, headers, status: None }).await
     }
 
     /// Subscribes to a subject.
@@ -231,8 +235,7 @@ impl Connection {
 
     /// Subscribes, without waiting for what the server thinks of it.
     pub(crate) async fn subscribe_unseen(&self, subject: &str) -> Result<Subscription, RequestError> {
-        let subscriber = self.client.subscribe(subject.to_owned()).await.map_err(|_| RequestError::Closed)?;
-        Ok(Subscription(subscriber))
+        self.link.subscribe(subject).await
     }
 
     /// Asks once, and takes the first answer.
@@ -259,20 +262,10 @@ impl Connection {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Message, RequestError> {
-        let (bytes, max_bytes) = (payload.len(), self.max_payload());
-        if bytes > max_bytes {
-            return Err(RequestError::TooLarge { bytes, max_bytes });
-        }
         let mut denials = self.denials();
-        let (to, reply) = (subject.to_owned(), inbox.subject().to_owned());
+        let reply = inbox.subject().to_owned();
         let answer = async {
-            let published = match headers {
-                Some(headers) => {
-                    self.client.publish_with_reply_and_headers(to, reply, headers, payload).await
-                }
-                None => self.client.publish_with_reply(to, reply, payload).await,
-            };
-            published.map_err(|_| RequestError::Closed)?;
+            self.send(subject, Some(&reply), headers, payload).await?;
             tokio::select! {
                 message = inbox.next() => match message {
                     Some(message) if message.is_no_responders() => {
@@ -321,7 +314,7 @@ impl Connection {
     /// Hands everything published so far to the network; gives up after `timeout`, as while it is down.
     pub async fn flush(&self, timeout: Duration) {
         // Closed, or too late: either way nothing more can be done about it here.
-        let _ = tokio::time::timeout(timeout, self.client.flush()).await;
+        let _ = tokio::time::timeout(timeout, self.link.flush()).await;
     }
 }
 

@@ -33,11 +33,24 @@ impl Denials {
     }
 
     /// The next one that is this subject.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub(crate) async fn of(&mut self, subject: &str) -> RequestError {
+        self.any_of(&[subject]).await
+    }
+
+    /// The next one that is one of these subjects.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(crate) async fn any_of(&mut self, subjects: &[&str]) -> RequestError {
         loop {
-            let denied = self.next().await;
-            if denied == subject {
-                return RequestError::Denied { subject: denied };
+            let subject = self.next().await;
+            if subjects.contains(&subject.as_str()) {
+                return RequestError::Denied { subject };
             }
         }
     }
@@ -56,16 +69,8 @@ impl Connection {
     /// [`RequestError::Denied`], and a server that does not answer.
     pub async fn judged(&self, denials: &mut Denials, subjects: &[&str]) -> Result<(), RequestError> {
         self.settle(denials, subjects, SETTLE).await?;
-        let late = async {
-            loop {
-                let denied = denials.next().await;
-                if subjects.contains(&denied.as_str()) {
-                    return denied;
-                }
-            }
-        };
-        match tokio::time::timeout(MOMENT, late).await {
-            Ok(subject) => Err(RequestError::Denied { subject }),
+        match tokio::time::timeout(MOMENT, denials.any_of(subjects)).await {
+            Ok(denied) => Err(denied),
             Err(_) => Ok(()),
         }
     }

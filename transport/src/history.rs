@@ -17,7 +17,7 @@ use crate::{Backoff, Connection, Message, RequestError};
 
 /// A read that shows nothing, or less than is known to be there, is repeated for this long: a replica
 /// may lag.
-const LAG: Duration = Duration::from_secs(10);
+pub(crate) const LAG: Duration = Duration::from_secs(10);
 /// One try of a request.
 const TRY: Duration = Duration::from_secs(2);
 
@@ -49,6 +49,9 @@ pub enum HistoryError {
     /// Another answer than JetStream's.
     #[error("the NATS server's answer is not JetStream's")]
     Malformed,
+    /// The records cannot be followed as they come.
+    #[error("the jobs' histories cannot be followed: {0}")]
+    Following(String),
 }
 
 impl HistoryError {
@@ -87,8 +90,8 @@ pub enum Commit {
 /// All histories, on one connection.
 #[derive(Clone, Debug)]
 pub struct History {
-    connection: Connection,
-    namespace: Namespace,
+    pub(crate) connection: Connection,
+    pub(crate) namespace: Namespace,
 }
 
 /// JetStream's answer to a publication.
@@ -98,11 +101,12 @@ struct PubAck {
     error: Option<ApiError>,
 }
 
+/// JetStream's error.
 #[derive(Deserialize)]
-struct ApiError {
-    err_code: Option<u64>,
+pub(crate) struct ApiError {
+    pub(crate) err_code: Option<u64>,
     #[serde(default)]
-    description: String,
+    pub(crate) description: String,
 }
 
 /// One try of an append.
@@ -146,10 +150,21 @@ impl History {
         job: &JobId,
         known_sequence: u64,
     ) -> Result<Option<Stored>, HistoryError> {
-        let until = Instant::now() + LAG;
+        self.settled_within(worker, job, known_sequence, LAG).await
+    }
+
+    /// The same, but what is not there counts sooner.
+    pub(crate) async fn settled_within(
+        &self,
+        worker: &WorkerName,
+        job: &JobId,
+        known_sequence: u64,
+        patience: Duration,
+    ) -> Result<Option<Stored>, HistoryError> {
+        let until = Instant::now() + patience;
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
         loop {
-            let last = self.last(worker, job, until).await?;
+            let last = self.last(worker, job, until.max(Instant::now() + TRY)).await?;
             let settled = last.as_ref().is_some_and(|last| last.sequence >= known_sequence);
             if settled || Instant::now() >= until {
                 return Ok(last);

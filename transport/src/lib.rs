@@ -4,22 +4,31 @@
 //! subject instead of timing out, an inbox that takes many answers, an append that knows whether it won,
 //! a delivery that is acknowledged in the right words. Nothing in here knows what is sealed.
 
+mod absence;
 mod connect;
 mod connection;
 mod denied;
 mod history;
 mod inbox;
+mod link;
 mod probe;
 mod queue;
+mod records;
 mod retry;
+mod rights;
+mod tally;
 
 pub use self::{
+    absence::{Absences, Found},
     connect::{Connect, ConnectError},
-    connection::{Connection, Message, RequestError, Subscription},
+    connection::{Connection, Message, RequestError},
     denied::Denials,
     history::{Commit, History, HistoryError, Stored},
     inbox::Inbox,
+    link::{Link, Pending, Subscription},
     probe::{Alive, is_alive, probe},
     queue::{Acker, Delivery, Enqueued, Queue, QueueError},
+    records::{Following, Passing, Records},
     retry::{Backoff, now_ms},
+    tally::Tally,
 };

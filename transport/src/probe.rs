@@ -18,6 +18,15 @@ use crate::{Acker, Backoff, Connection, RequestError};
 const EVERY: Duration = Duration::from_secs(1);
 
 /// The body of `alive`, and of its answer.
+///
+/// ```
+/// use subrosa_protocol::id::Attempt;
+/// use subrosa_transport::Alive;
+///
+/// let question = Alive::new(Attempt::FIRST).to_bytes();
+/// assert_eq!(Alive::parse(&question), Some(Attempt::FIRST));
+/// assert_eq!(Alive::parse(b"{}"), None);
+/// ```
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Alive {
     attempt: Int,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{self, consumer::pull};
 use bytes::Bytes;
 use serde::Deserialize;
 use subrosa_protocol::{
@@ -10,14 +9,21 @@ use subrosa_protocol::{
     subject::Namespace,
 };
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use crate::{Backoff, Connection, HistoryError, Message, RequestError, Subscription, history::pub_ack};
+use crate::{
+    Backoff, Connection, Denials, HistoryError, Message, RequestError, Subscription,
+    history::{ApiError, pub_ack},
+};
 
 /// JetStream's error of a full stream, and of a subject that has its one message.
 const STREAM_FULL: u64 = 10077;
 /// What tells the second from the first.
 const SUBJECT_FULL: &str = "per subject exceeded";
+/// JetStream's errors: no such stream, no such consumer.
+const NO_CONSUMER: [u64; 2] = [10059, 10014];
+/// How long a consumer is asked about.
+const OPEN: Duration = Duration::from_secs(10);
 /// How long to wait after a refused pull; it doubles.
 const REFUSED: Duration = Duration::from_millis(50);
 /// The longest such wait.
@@ -46,6 +52,20 @@ pub enum QueueError {
     /// The server refuses.
     #[error("the NATS server refuses: {0}")]
     Refused(String),
+}
+
+/// JetStream's answer about a consumer.
+#[derive(Deserialize)]
+struct Info {
+    config: Option<ConsumerConfig>,
+    error: Option<ApiError>,
+}
+
+/// What matters of a consumer.
+#[derive(Deserialize)]
+struct ConsumerConfig {
+    /// In nanoseconds.
+    ack_wait: u64,
 }
 
 /// JetStream's answer to a purge.
@@ -80,6 +100,7 @@ struct Pull {
     /// A subscription of its own: a delivery carries the subject of the queue, so that it cannot be told by
     /// its inbox.
     deliveries: Subscription,
+    denials: Denials,
     /// Until when the server holds the request, and how often the connection had broken before it.
     waiting: Option<(Instant, u64)>,
 }
@@ -142,22 +163,25 @@ impl Queue {
         worker: &WorkerName,
     ) -> Result<Self, QueueError> {
         let stream = namespace.queue_stream();
-        let context = jetstream::new(connection.client().clone());
-        let consumer: jetstream::consumer::Consumer<pull::Config> =
-            context.get_consumer_from_stream(worker.as_str(), &stream).await.map_err(|error| {
-                // The library tells its causes apart only by text.
-                let text = error.to_string();
-                if text.contains("not found") {
-                    QueueError::NoConsumer { stream: stream.clone(), worker: worker.clone() }
-                } else {
-                    QueueError::Refused(text)
-                }
-            })?;
+        let info = format!("$JS.API.CONSUMER.INFO.{stream}.{worker}");
+        let answer = connection.request_until(&info, None, Bytes::new(), Instant::now() + OPEN).await?;
+        let refused = |text: &str| QueueError::Refused(text.to_owned());
+        let info: Info =
+            serde_json::from_slice(&answer.payload).map_err(|error| refused(&error.to_string()))?;
+        let ack_wait = match info {
+            Info { config: Some(config), .. } => Duration::from_nanos(config.ack_wait),
+            Info { error: Some(error), .. } if NO_CONSUMER.contains(&error.err_code.unwrap_or_default()) => {
+                return Err(QueueError::NoConsumer { stream, worker: worker.clone() });
+            }
+            Info { error, .. } => {
+                return Err(refused(&error.map_or("no consumer".to_owned(), |error| error.description)));
+            }
+        };
         Ok(Self {
             next: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{worker}"),
             pull: None,
             connection: connection.clone(),
-            ack_wait: consumer.cached_info().config.ack_wait,
+            ack_wait,
         })
     }
 
@@ -192,9 +216,9 @@ impl Queue {
         let pull = match &mut self.pull {
             Some(pull) => pull,
             closed => {
-                let inbox = connection.client().new_inbox();
+                let inbox = connection.client()?.new_inbox();
                 let deliveries = connection.subscribe(&inbox).await?;
-                closed.insert(Pull { inbox, deliveries, waiting: None })
+                closed.insert(Pull { inbox, deliveries, denials: connection.denials(), waiting: None })
             }
         };
         loop {
@@ -204,7 +228,7 @@ impl Queue {
                 connection.publish(&self.next, Some(&pull.inbox), request.to_string().into()).await?;
                 pull.waiting = Some((Instant::now() + PULL_EXPIRES + Duration::from_secs(1), breaks));
             }
-            let message = pull.answer(connection).await?;
+            let message = pull.answer(connection, &self.next).await?;
             let status = message.as_ref().and_then(|message| message.status);
             if status == Some(100) {
                 // It tells nothing of the request.
@@ -233,11 +257,15 @@ impl Queue {
 
 impl Pull {
     /// The next answer to the request; none if it has expired, or is lost with its connection.
-    async fn answer(&mut self, connection: &Connection) -> Result<Option<Message>, QueueError> {
+    async fn answer(&mut self, connection: &Connection, asked: &str) -> Result<Option<Message>, QueueError> {
         let Some((expired, breaks)) = self.waiting else { return Ok(None) };
         loop {
             let until = expired.min(Instant::now() + Duration::from_secs(1));
-            match tokio::time::timeout_at(until, self.deliveries.next()).await {
+            let message = tokio::select! {
+                message = timeout_at(until, self.deliveries.next()) => message,
+                denied = self.denials.of(asked) => return Err(denied.into()),
+            };
+            match message {
                 Ok(Some(message)) => return Ok(Some(message)),
                 Ok(None) => return Err(RequestError::Closed.into()),
                 Err(_) if Instant::now() >= expired || connection.breaks() != breaks => return Ok(None),

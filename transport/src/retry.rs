@@ -5,6 +5,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rand::RngExt as _;
 
 /// Waits that double from try to try, up to a limit, each with up to half of it taken off at random.
+///
+/// ```
+/// use std::time::Duration;
+/// use subrosa_transport::Backoff;
+///
+/// let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// let (first, second) = (backoff.next_delay(), backoff.next_delay());
+/// assert!(first <= Duration::from_millis(50) && second <= Duration::from_millis(100));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Backoff {
     next: Duration,
