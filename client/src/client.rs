@@ -44,6 +44,22 @@ impl Default for Timing {
 }
 
 /// A connection to be made; awaiting it connects.
+///
+/// ```no_run
+/// # // It takes a server.
+/// # use std::time::Duration;
+/// # use subrosa_client::{Client, Trust, identity};
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::connect("nats://localhost:4222")
+///     .credentials("app.creds")
+///     .inbox_prefix("_INBOX_app")
+///     .identity(identity::file::load("app.jwk")?)
+///     .trust(Trust::from_file("trust.json")?)
+///     .connect_timeout(Duration::from_secs(5))
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "awaiting it connects"]
 pub struct Connect {
@@ -143,6 +159,22 @@ impl IntoFuture for Connect {
 }
 
 /// Hands jobs to workers. Clones share the connection.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = subrosa_testing::client(subrosa_testing::values((), 78)).await;
+/// # let client = subrosa_client::Client::clone(&server); // in memory; else by `Client::connect`
+/// let other = client.clone();
+/// let (one, two) = tokio::join!(
+///     client.job("adds-one").payload_value(77).launch(),
+///     other.job("adds-one").payload_value(77).launch(),
+/// );
+/// assert_eq!(one?.result::<u32>().await?.value, two?.result::<u32>().await?.value);
+/// client.close().await; // before the process ends
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client(pub(crate) Arc<Shared>);
 
@@ -165,8 +197,17 @@ impl Client {
     ///
     /// Awaiting it: see [`ClientError`].
     pub fn connect(url: impl Into<String>) -> Connect {
+        Self::connect_with(subrosa_transport::Connect::new(url, "subrosa client"))
+    }
+
+    /// Connects in a way of one's own: under another name, or over something else than a server.
+    ///
+    /// # Errors
+    ///
+    /// Awaiting it: see [`ClientError`].
+    pub fn connect_with(nats: subrosa_transport::Connect) -> Connect {
         Connect {
-            nats: subrosa_transport::Connect::new(url, "subrosa client"),
+            nats,
             options: None,
             namespace: Namespace::default(),
             reply_token: None,

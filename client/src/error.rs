@@ -46,7 +46,7 @@ pub enum LaunchError {
         message: String,
     },
     /// No launcher answered.
-    #[error("no launcher answered in time: {0}")]
+    #[error("no launcher answered: {0}")]
     NoLauncher(RequestError),
     /// The launcher's answer cannot be understood.
     #[error("the launcher's answer cannot be understood")]

@@ -91,6 +91,26 @@ pub struct Timings {
 
 /// A job's events, in order, until the job is over. Progress and log lines are dropped where nobody reads
 /// them in time; states are not.
+///
+/// ```
+/// use subrosa_client::{Event, State};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = subrosa_testing::client(subrosa_testing::values((), 78)).await;
+/// # let mut job = client.job("adds-one").payload_value(77).launch().await?;
+/// let mut events = job.events();
+/// job.result::<u32>().await?;
+/// let mut states = Vec::new();
+/// while let Some(event) = events.next().await {
+///     if let Event::State(state) = event {
+///         states.push(state);
+///     }
+/// }
+/// assert_eq!(states, [State::Queued, State::Taken, State::Prepared, State::Running, State::Done]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct EventStream(pub(crate) mpsc::Receiver<Event>);
 

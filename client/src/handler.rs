@@ -9,6 +9,20 @@ use tokio::task::JoinHandle;
 use crate::HandlerError;
 
 /// What the worker sent with a step, opened: its public parameters, or the result.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = subrosa_testing::client(subrosa_testing::values((), 78)).await;
+/// // The result, judged before the job is closed.
+/// let judge = |result: subrosa_client::Parameters| async move {
+///     if result.json::<u32>()? == 78 { Ok("thanks") } else { Err(subrosa_client::HandlerError::new("wrong")) }
+/// };
+/// let job = client.job("adds-one").payload_value(77).status(judge).launch().await?;
+/// assert_eq!(job.result::<u32>().await?.value, 78);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Parameters(Arc<Opened>);
 

@@ -13,9 +13,9 @@ use subrosa_protocol::{
     secret::Secret,
     session::client::Launched,
     subject::Service,
-    wire::Opened,
+    wire::{Erased, Opened},
 };
-use subrosa_transport::now_ms;
+use subrosa_transport::{RequestError, now_ms};
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,29 @@ use crate::{
 pub struct Bytes(pub Vec<u8>);
 
 /// A job that is being described.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use serde_json::{Value, json};
+/// # use subrosa_client::HandlerError;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = subrosa_testing::client(subrosa_testing::values(json!({ "version": 2 }), 78)).await;
+/// let job = client
+///     .job("adds-one")
+///     .label("invoice 4711") // public
+///     .timeout(Duration::from_secs(60))
+///     .options(|parameters| async move {
+///         let version = parameters.json::<Value>()?["version"].clone();
+///         if version == 2 { Ok(json!({ "exact": true })) } else { Err(HandlerError::new("too old")) }
+///     })
+///     .payload_value(77)
+///     .launch()
+///     .await?;
+/// assert_eq!(job.result::<u32>().await?.value, 78);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a job is launched by `launch`"]
 pub struct JobBuilder<'a> {
     client: &'a Client,
@@ -93,9 +116,9 @@ impl<'a> JobBuilder<'a> {
         self
     }
 
-    /// The payload as bytes.
+    /// The payload as bytes. They are overwritten when the job is over.
     pub fn payload_bytes(mut self, payload: Bytes) -> Self {
-        self.handlers.payload = Handler::raw(payload.0.into());
+        self.handlers.payload = Handler::raw(bytes::Bytes::from_owner(Erased::new(payload.0)));
         self
     }
 
@@ -189,7 +212,8 @@ impl<'a> JobBuilder<'a> {
         let admission = client.timing.admission;
         let admitted = client.launchers.launch(document.worker(), request.bytes(), admission).await;
         if let Err(error) = admitted {
-            if !matches!(error, LaunchError::Refused { .. }) {
+            let denied = matches!(error, LaunchError::NoLauncher(RequestError::Denied { .. }));
+            if !denied && !matches!(error, LaunchError::Refused { .. }) {
                 // It may be queued all the same: it is cancelled, before workers wait for nobody.
                 let token = Token { service: Service::Cancel, secret: tokens.cancel };
                 let expires_ms = document.description().expires_ms;
@@ -227,6 +251,23 @@ fn milliseconds(duration: Duration) -> u64 {
 }
 
 /// A launched job. Dropping it gives the job up: its keys are overwritten, and it is cancelled.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = subrosa_testing::client(subrosa_testing::values((), 78)).await;
+/// let mut job = client.job("adds-one").payload_value(77).launch().await?;
+/// let mut events = job.events();
+/// println!("job {} is launched", job.id());
+/// let (result, ()) = tokio::join!(job.result::<u32>(), async {
+///     while let Some(event) = events.next().await {
+///         println!("{event:?}");
+///     }
+/// });
+/// assert_eq!(result?.value, 78);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Job {
     id: JobId,
@@ -245,6 +286,18 @@ pub(crate) struct Finished {
 }
 
 /// A job's result, and how it came about.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = subrosa_testing::client(subrosa_testing::values((), 78)).await;
+/// let job = client.job("adds-one").payload_value(77).launch().await?;
+/// let outcome = job.result::<u32>().await?;
+/// assert_eq!((outcome.value, outcome.attempt), (78, 1));
+/// println!("{} took {:?}", outcome.worker, outcome.timings.done - outcome.timings.payload);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome<T> {

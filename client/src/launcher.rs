@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use subrosa_protocol::{
     encoding::b64u,
     id::{JobId, WorkerName},
-    json,
+    json::{self, Int},
+    member,
     refusal::Code,
     subject::{Namespace, Service},
 };
@@ -21,26 +22,80 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// The longest text of an error that is shown, in bytes.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// The services of this namespace.
+/// The launchers' services in one namespace, which any of them answers.
+///
+/// ```no_run
+/// # // It takes a server and a launcher.
+/// # use std::time::Duration;
+/// # use subrosa_client::{JobId, Launchers, Namespace};
+/// # async fn example(job: JobId) -> Result<(), Box<dyn std::error::Error>> {
+/// let nats = subrosa_transport::Connect::new("nats://localhost:4222", "monitor").connect().await?;
+/// let launchers = Launchers::new(nats, Namespace::default());
+/// for known in launchers.workers(Duration::from_secs(5)).await? {
+///     println!("{} ({})", known.worker, known.backend);
+/// }
+/// println!("{}", launchers.status(&job, Duration::from_secs(5)).await?.state);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct Launchers {
+pub struct Launchers {
     connection: Connection,
     namespace: Namespace,
 }
 
-/// What a launcher says of a job. Nobody has to believe it.
-#[derive(Debug, Deserialize)]
-pub(crate) struct JobState {
-    pub(crate) state: String,
+/// What a launcher says of a job. Nobody has to believe it: `record`, its last record as it was signed, can
+/// be verified.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JobState {
+    /// The last record's event, as `queued` or `closed`.
+    pub state: String,
+    /// The job.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
+    pub job: Option<JobId>,
+    /// The worker that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
+    pub worker: Option<WorkerName>,
+    /// The highest attempt taken, 0 if none.
     #[serde(default)]
-    pub(crate) code: Option<String>,
-    #[serde(default)]
-    pub(crate) reason: Option<String>,
+    pub attempt: u16,
+    /// When the last record was written, in Unix milliseconds of its writer's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
+    pub at_ms: Option<Int>,
+    /// Why it ended, as a code.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
+    pub code: Option<String>,
+    /// Why it ended, in public words.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
+    pub reason: Option<String>,
+    /// The last record.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
+    pub record: Option<String>,
+}
+
+/// A worker that may be launched, as a launcher says: for information, never a source of trust.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct KnownWorker {
+    /// Its name.
+    pub worker: WorkerName,
+    /// How it is run: `resident` or `process`.
+    pub backend: String,
+    /// Who may launch it.
+    pub policy: serde_json::Value,
+    /// The public keys that may serve it, as JWKs.
+    pub keys: Vec<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct KnownWorkers {
+    workers: Vec<KnownWorker>,
 }
 
 impl JobState {
     /// Whether nothing counts after this state.
-    pub(crate) fn is_end(&self) -> bool {
+    pub fn is_end(&self) -> bool {
         matches!(self.state.as_str(), "closed" | "failed" | "cancelled" | "expired")
     }
 }
@@ -59,7 +114,8 @@ struct Question<'a> {
 }
 
 impl Launchers {
-    pub(crate) fn new(connection: Connection, namespace: Namespace) -> Self {
+    /// The services in this namespace.
+    pub fn new(connection: Connection, namespace: Namespace) -> Self {
         Self { connection, namespace }
     }
 
@@ -76,7 +132,7 @@ impl Launchers {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.ask(&subject, request.clone(), left).await {
+            match self.ask_state(&subject, request.clone(), left).await {
                 // Many ask at once: it passes.
                 Err(LaunchError::Refused { code: Code::Overloaded, .. }) if Instant::now() < deadline => {
                     backoff.wait().await;
@@ -86,9 +142,24 @@ impl Launchers {
         }
     }
 
-    /// Asks for a job's state.
-    pub(crate) async fn status(&self, job: &JobId, patience: Duration) -> Result<JobState, LaunchError> {
+    /// Asks for a job's state, for as long as `patience` lasts.
+    ///
+    /// # Errors
+    ///
+    /// When no launcher answers or knows the job, or its answer cannot be understood.
+    pub async fn status(&self, job: &JobId, patience: Duration) -> Result<JobState, LaunchError> {
         self.question(Service::Status, job, None, patience).await
+    }
+
+    /// Asks which workers may be launched, for as long as `patience` lasts.
+    ///
+    /// # Errors
+    ///
+    /// When no launcher answers, or its answer cannot be understood.
+    pub async fn workers(&self, patience: Duration) -> Result<Vec<KnownWorker>, LaunchError> {
+        let subject = self.namespace.service(Service::Workers);
+        let known: KnownWorkers = self.ask(&subject, Bytes::new(), patience).await?;
+        Ok(known.workers)
     }
 
     /// Shows the token that ends the job: by `Service::Cancel` or `Service::Close`.
@@ -110,10 +181,30 @@ impl Launchers {
         patience: Duration,
     ) -> Result<JobState, LaunchError> {
         let question = Question { job, token: token.map(b64u) };
-        self.ask(&self.namespace.service(service), json::to_vec(&question).into(), patience).await
+        self.ask_state(&self.namespace.service(service), json::to_vec(&question).into(), patience).await
     }
 
-    async fn ask(&self, subject: &str, payload: Bytes, patience: Duration) -> Result<JobState, LaunchError> {
+    async fn ask_state(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        patience: Duration,
+    ) -> Result<JobState, LaunchError> {
+        let state: JobState = self.ask(subject, payload, patience).await?;
+        Ok(JobState {
+            state: printable(&state.state),
+            code: state.code.as_deref().map(printable),
+            reason: state.reason.as_deref().map(printable),
+            ..state
+        })
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        patience: Duration,
+    ) -> Result<T, LaunchError> {
         let deadline = Instant::now() + patience;
         let answer = self.connection.request_until(subject, None, payload, deadline).await;
         let answer = answer.map_err(|error| match error {
@@ -128,12 +219,7 @@ impl Launchers {
         if answer.payload.len() > MAX_ANSWER_BYTES {
             return Err(LaunchError::Malformed);
         }
-        let state: JobState = json::parse(&answer.payload).map_err(|_| LaunchError::Malformed)?;
-        Ok(JobState {
-            state: printable(&state.state),
-            code: state.code.as_deref().map(printable),
-            reason: state.reason.as_deref().map(printable),
-        })
+        json::parse(&answer.payload).map_err(|_| LaunchError::Malformed)
     }
 }
 

@@ -48,4 +48,5 @@ pub use self::{
     event::{Event, EventStream, State, Timings},
     handler::Parameters,
     job::{Bytes, Job, JobBuilder, Outcome},
+    launcher::{JobState, KnownWorker, Launchers},
 };

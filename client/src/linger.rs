@@ -94,7 +94,7 @@ fn is_end(message: &Inbound, left: &Left) -> bool {
 
 /// Whether the job has ended, as a launcher says.
 async fn has_ended(client: &Shared, left: &Left) -> bool {
-    let state = client.launchers.status(&left.job, Duration::from_secs(2)).await;
+    let state = client.launchers.status(&left.job, Duration::from_secs(10)).await;
     state.is_ok_and(|state| state.is_end())
 }
 

@@ -34,9 +34,8 @@ fn read(
     namespace: &Namespace,
     is_known: impl Fn(&WorkerName) -> bool,
 ) -> Result<LaunchRequest, Refused> {
-    let refuse = |error: LaunchError| Refused::new(error.code(), error.to_string());
     if payload.len() > MAX_REQUEST_BYTES {
-        return Err(refuse(LaunchError::TooLarge { bytes: payload.len() }));
+        return Err(LaunchError::TooLarge { bytes: payload.len() }.into());
     }
     let worker: WorkerName =
         subject.rsplit('.').next().and_then(|token| token.parse().ok()).ok_or_else(|| {
@@ -45,23 +44,62 @@ fn read(
     if !is_known(&worker) {
         return Err(Refused::new(Code::UnknownWorker, "no such worker may be launched here"));
     }
-    let request = LaunchRequest::parse(payload, namespace).map_err(refuse)?;
+    let request = LaunchRequest::parse(payload, namespace)?;
     if *request.job().worker() != worker {
         return Err(Refused::new(Code::BadRequest, "the job's `worker` is not the one in the subject"));
     }
     Ok(request)
 }
 
+/// A launch request that is in order.
+enum Checked {
+    /// It may be admitted.
+    Good(LaunchRequest),
+    /// It has come too late to be admitted.
+    Late(LaunchRequest),
+}
+
+/// Checks all that can be known without looking at the job's history.
+fn check(
+    subject: &str,
+    payload: &[u8],
+    namespace: &Namespace,
+    is_known: impl Fn(&WorkerName) -> bool,
+    now_ms: u64,
+) -> Result<Checked, Refused> {
+    let request = read(subject, payload, namespace, is_known)?;
+    match request.check_times(now_ms) {
+        Err(LaunchError::Expired) => return Ok(Checked::Late(request)),
+        checked => checked?,
+    }
+    request.verify()?;
+    Ok(Checked::Good(request))
+}
+
+/// What a launcher without any history says to a launch request for a worker that it knows.
+///
+/// # Errors
+///
+/// The code that it refuses with.
+#[cfg(feature = "fuzzing")]
+pub fn verdict(subject: &str, payload: &[u8], namespace: &Namespace, now_ms: u64) -> Result<(), Code> {
+    match check(subject, payload, namespace, |_| true, now_ms) {
+        Ok(Checked::Good(_)) => Ok(()),
+        Ok(Checked::Late(_)) => Err(LaunchError::Expired.code()),
+        Err(refused) => Err(refused.code),
+    }
+}
+
 impl Office {
     /// Admits a job, or answers with the state of one that has been admitted before.
     pub(crate) async fn launch(&self, subject: &str, payload: &[u8]) -> Result<Launched, Failed> {
         let deadline = self.deadline();
-        let request = read(subject, payload, &self.namespace, |worker| self.workers.contains_key(worker))?;
-        let job = request.job();
-        let (worker, id) = (job.worker(), job.id());
-        match request.check_times(now_ms()) {
-            Err(LaunchError::Expired) => {
+        let is_known = |worker: &WorkerName| self.workers.contains_key(worker);
+        let request = match check(subject, payload, &self.namespace, is_known, now_ms())? {
+            Checked::Good(request) => request,
+            Checked::Late(request) => {
                 // It may have begun in time.
+                let (worker, id) = (request.job().worker(), request.job().id());
                 let stored = self.history.last(worker, id, deadline).await?;
                 let seen = self.judge(worker, id, stored);
                 return match seen.last {
@@ -69,9 +107,8 @@ impl Office {
                     _ => Ok(Launched { job: *id, state: seen.state() }),
                 };
             }
-            checked => checked?,
-        }
-        request.verify()?;
+        };
+        let (worker, id) = (request.job().worker(), request.job().id());
         let event = Event::Queued { request: request.bytes().to_vec() };
         let seen = match self.write(worker, id, 0, None, event).await {
             Ok(Written::Won(seen)) => {

@@ -24,6 +24,9 @@ pub enum Error {
     /// A subject cannot be used.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// Jobs' histories cannot be read or written.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The services cannot be offered.
     #[error("the launcher's services cannot be offered on NATS: {0}")]
     Service(String),

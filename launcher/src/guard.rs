@@ -33,6 +33,13 @@ use tokio::process::Command;
 pub const SUBCOMMAND: &str = "guard";
 
 /// Makes commands whose process dies with this one.
+///
+/// ```
+/// # use std::path::Path;
+/// # use subrosa_launcher::Guard;
+/// let guard = Guard::new("/usr/bin/subrosa".into());
+/// assert_eq!(guard.program(), Path::new("/usr/bin/subrosa"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard {
     program: PathBuf,
@@ -60,13 +67,16 @@ impl Guard {
     }
 
     /// A command that runs `program` and dies with the thread that spawns it, and also when its
-    /// [`Child`](tokio::process::Child) is dropped. Arguments added to it are the program's.
+    /// [`Child`](tokio::process::Child) is dropped. Arguments added to it are the program's. It is in a process
+    /// group of its own, so that Ctrl-C on a terminal reaches this process alone, which ends its children in
+    /// order.
     ///
     /// Whether `program` can be executed at all shows after the spawn only: if it cannot, the child writes
     /// why to its standard error and exits with a failure.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(SUBCOMMAND).arg(std::process::id().to_string()).arg(program).kill_on_drop(true);
+        command.process_group(0);
         command
     }
 }

@@ -33,12 +33,13 @@ impl Launcher {
     /// # Errors
     ///
     /// A configuration or files that cannot be used, a server that cannot be reached within 30 s, streams
-    /// that are not as they should be.
+    /// that are not as they should be, a subject that the server denies to this user.
     pub async fn start(config: &Config, guard: &Guard) -> Result<Self, Error> {
         let keys = config.keys()?;
         let connection = config.nats.connect().await?;
         streams::verify(&connection, config).await?;
         let office: Shared = Arc::new(Office::new(config, keys, connection));
+        office.check_rights().await?;
         let (sweep, tasks) = (CancellationToken::new(), TaskTracker::new());
         let backends = Backends::start(&office, guard).await?;
         let services = Services::start(&office, config.max_requests).await?;
@@ -68,11 +69,27 @@ impl Launcher {
         if tokio::time::timeout(FAREWELL, rest).await.is_err() {
             tracing::debug!("not everything was said");
         }
+        self.office.refused_requests.log();
+        self.office.refused_deliveries.log();
         tracing::info!("the launcher has ended");
     }
 }
 
 /// Runs a launcher until `shutdown`.
+///
+/// ```no_run
+/// # // It takes a server.
+/// use subrosa_launcher::{Config, Guard, run};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = Config::from_file("launcher.toml")?;
+/// let interrupt = async {
+///     let _ = tokio::signal::ctrl_c().await;
+/// };
+/// run(&config, &Guard::this_program()?, interrupt).await?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 ///

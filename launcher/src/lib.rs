@@ -15,6 +15,13 @@ mod backend;
 pub mod config;
 mod ends;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    //! What the fuzz targets (`fuzz/`) reach behind the API, and no part of it.
+
+    pub use crate::admission::verdict;
+}
 pub mod guard;
 mod launcher;
 mod office;

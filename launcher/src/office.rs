@@ -11,14 +11,15 @@ use subrosa_protocol::{
     json,
     launch::LaunchRequest,
     record::{Event, Record},
-    subject::{ENDED, Namespace},
+    subject::{Control, ENDED, Namespace, worker_in},
 };
-use subrosa_transport::{Commit, Connection, History, HistoryError, Queue, Stored, now_ms};
+use subrosa_transport::{Commit, Connection, History, HistoryError, Queue, Stored, Tally, now_ms};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::{Config, Keys, Timing, Worker},
+    config::{Backend, Config, Keys, Timing, Worker},
+    error::Error,
     workers::Workers,
 };
 
@@ -40,6 +41,9 @@ pub(crate) struct Office {
     pub(crate) results_age: Duration,
     pub(crate) connection: Connection,
     pub(crate) history: History,
+    pub(crate) refused_requests: Tally,
+    /// What was delivered to the workers that are started here, and was no good.
+    pub(crate) refused_deliveries: Tally,
     /// What is done beside the answers: telling a process or a client that a job has ended.
     pub(crate) errands: TaskTracker,
 }
@@ -91,8 +95,27 @@ impl Office {
             workers: config.workers.iter().map(|worker| (worker.name.clone(), worker.clone())).collect(),
             timing: config.timing,
             results_age: config.streams.results.max_age.unwrap_or_default(),
+            refused_requests: Tally::new("requests refused"),
+            refused_deliveries: Tally::new("deliveries refused"),
             errands: TaskTracker::new(),
         }
+    }
+
+    /// Checks that this user may do what a launcher has to.
+    pub(crate) async fn check_rights(&self) -> Result<(), Error> {
+        let (connection, namespace) = (&self.connection, &self.namespace);
+        self.history.may_find(self.deadline()).await?;
+        connection.may_tell_ends(namespace).await?;
+        for (name, worker) in &self.workers {
+            self.history.may_record(name, self.deadline()).await?;
+            connection.may_queue(namespace, name, self.deadline()).await?;
+            connection.may_remove(namespace, name, self.deadline()).await?;
+            connection.may_control(namespace, name, Control::Stop).await?;
+            if let Backend::Process(_) = worker.backend {
+                connection.may_control(namespace, name, Control::Alive).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Until when something that begins now may take.
@@ -266,16 +289,6 @@ impl Seen {
             _ => None,
         }
     }
-}
-
-/// The worker's name in a subject that ends in `<worker>.<job>`.
-pub(crate) fn worker_in(subject: &str) -> Option<WorkerName> {
-    subject.rsplit('.').nth(1)?.parse().ok()
-}
-
-/// The job's id in a subject that ends in it.
-pub(crate) fn job_in(subject: &str) -> Option<JobId> {
-    subject.rsplit('.').next()?.parse().ok()
 }
 
 /// Short names for logs: nothing in a log says more of a job than its id.

@@ -46,9 +46,15 @@ impl From<Refused> for Failed {
     }
 }
 
+impl From<LaunchError> for Refused {
+    fn from(error: LaunchError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
 impl From<LaunchError> for Failed {
     fn from(error: LaunchError) -> Self {
-        Self::Refused(Refused::new(error.code(), error.to_string()))
+        Self::Refused(error.into())
     }
 }
 

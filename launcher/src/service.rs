@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     error::{Error, Trouble},
-    office::Shared,
+    office::{Office, Shared},
     refused::{Failed, Refused},
 };
 
@@ -64,7 +64,7 @@ impl Services {
         let mut subjects = Vec::new();
         let service = office
             .connection
-            .client()
+            .client()?
             .service_builder()
             .description("Admits sealed jobs, and keeps their history")
             .queue_group(NAME)
@@ -126,13 +126,13 @@ async fn serve(
                 let office = office.clone();
                 tasks.spawn(async move {
                     let answer = answer(&office, ask, &request).await;
-                    respond(&request, answer).await;
+                    respond(&office, &request, answer).await;
                     drop(slot);
                 });
             }
             Err(_) => {
                 let refused = Refused::new(Code::Overloaded, "too many requests at once: try again later");
-                respond(&request, Err(refused.into())).await;
+                respond(&office, &request, Err(refused.into())).await;
             }
         }
     }
@@ -174,7 +174,7 @@ fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Refused> {
 }
 
 /// Answers; but what may go better next time is not answered, so that it is asked again.
-async fn respond(request: &Request, answer: Result<Bytes, Failed>) {
+async fn respond(office: &Office, request: &Request, answer: Result<Bytes, Failed>) {
     let refused = match answer {
         Ok(body) => return sent(request.respond(Ok(body)).await),
         Err(Failed::Refused(refused)) => refused,
@@ -186,7 +186,7 @@ async fn respond(request: &Request, answer: Result<Bytes, Failed>) {
             Refused::new(Code::Overloaded, overloaded(&trouble))
         }
     };
-    tracing::debug!(code = %refused.code, "refused");
+    office.refused_requests.count(refused.code.word());
     let mut headers = HeaderMap::new();
     headers.insert("Subrosa-Error", refused.to_json());
     let error = service::error::Error {

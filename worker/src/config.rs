@@ -15,6 +15,21 @@ use subrosa_transport::Connect;
 use thiserror::Error;
 
 /// Who this worker is, where it listens, and how long it waits.
+///
+/// ```
+/// use std::time::Duration;
+/// use rand::{rand_core::UnwrapErr, rngs::SysRng};
+/// use subrosa_protocol::identity::{SigningKey, Trust};
+/// use subrosa_transport::Connect;
+/// use subrosa_worker::Config;
+///
+/// let key = SigningKey::generate(&mut UnwrapErr(SysRng));
+/// let trust = Trust::pinned([key.public()]); // and the launchers' keys
+/// let mut config = Config::new(Connect::new("nats://localhost:4222", "echo"), key, trust);
+/// config.slots = 4;
+/// config.timing.drain = Duration::from_secs(5);
+/// assert!(config.one_job.is_none()); // resident
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Config {

@@ -1,19 +1,21 @@
 //! Carrying out the delivery rules for what the queue delivers.
 
+use std::sync::OnceLock;
+
 use subrosa_protocol::{
-    delivery::{Delivered, Ending, Holder, OnDelivery, Probe, deliver},
-    id::{Attempt, JobId},
+    delivery::{Delivered, Ending, Holder, Last, OnDelivery, Probe, Settle, after_probe, deliver, settle},
+    id::{Attempt, JobId, WorkerName},
     launch::{LaunchRequest, Signers},
     record::Event,
     refusal::Code,
+    subject::{Namespace, job_in},
 };
-use subrosa_transport::{Delivery, HistoryError, RequestError, now_ms, probe};
+use subrosa_transport::{Delivery, Found, HistoryError, RequestError, now_ms, probe};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Function,
-    attempt::{self, Outcome},
+    Function, attempt,
     process::{Seen, Shared, Written, short},
 };
 
@@ -30,38 +32,52 @@ enum DeliveryError {
 pub(crate) struct Checked {
     /// Whether it is the job that was asked for, be it acceptable or not.
     is_the_job: bool,
-    request: Option<LaunchRequest>,
-    signers: Result<Signers, Code>,
+    request: Result<LaunchRequest, Code>,
+    /// Found out once it matters: signatures take more time than everything else.
+    signers: OnceLock<Result<Signers, Code>>,
 }
 
 impl Checked {
     /// Checks a launch request for `job`.
-    pub(crate) fn new(process: &Shared, bytes: &[u8], job: &JobId) -> Self {
-        match LaunchRequest::parse(bytes, &process.namespace) {
-            Ok(request) => {
-                let is_the_job = request.job().id() == job && *request.job().worker() == process.name;
-                let signers = match request.job().description().psk_id {
-                    Some(_) => Err(Code::PskUnavailable),
-                    None if !is_the_job => Err(Code::BadRequest),
-                    None => request.verify().map_err(|error| error.code()),
-                };
-                Self { is_the_job, request: Some(request), signers }
+    pub(crate) fn new(bytes: &[u8], job: &JobId, name: &WorkerName, namespace: &Namespace) -> Self {
+        let (is_the_job, request) = match LaunchRequest::parse(bytes, namespace) {
+            Ok(request) if request.job().id() == job && request.job().worker() == name => (true, Ok(request)),
+            Ok(_) => (false, Err(Code::BadRequest)),
+            Err(error) => (LaunchRequest::job_id(bytes).as_ref() == Some(job), Err(error.code())),
+        };
+        Self { is_the_job, request, signers: OnceLock::new() }
+    }
+
+    fn signers(&self) -> &Result<Signers, Code> {
+        self.signers.get_or_init(|| {
+            let request = self.request.as_ref().map_err(|code| *code)?;
+            match request.job().description().psk_id {
+                Some(_) => Err(Code::PskUnavailable),
+                None => request.verify().map_err(|error| error.code()),
             }
-            Err(error) => {
-                let is_the_job = LaunchRequest::job_id(bytes).as_ref() == Some(job);
-                Self { is_the_job, request: None, signers: Err(error.code()) }
-            }
-        }
+        })
+    }
+
+    /// Why the worker would refuse the request, if it would.
+    fn refusal(&self) -> Option<Code> {
+        self.signers().as_ref().err().copied()
     }
 
     /// The request and its signers, if the worker may run it.
     pub(crate) fn accepted(self) -> Result<(LaunchRequest, Signers), Code> {
-        match (self.request, self.signers) {
-            (Some(request), Ok(signers)) => Ok((request, signers)),
-            (_, Err(code)) => Err(code),
-            (None, Ok(_)) => Err(Code::BadRequest),
-        }
+        let signers = self.signers().clone()?;
+        Ok((self.request?, signers))
     }
+}
+
+/// What a worker of this name says to a launch request that is delivered as `job`.
+///
+/// # Errors
+///
+/// The code that it refuses with.
+#[cfg(feature = "fuzzing")]
+pub fn verdict(bytes: &[u8], job: &JobId, name: &WorkerName, namespace: &Namespace) -> Result<(), Code> {
+    Checked::new(bytes, job, name, namespace).accepted().map(|_| ())
 }
 
 /// Deals with one delivery, to the end of the job if this process takes it.
@@ -72,9 +88,9 @@ pub(crate) async fn receive(
     draining: &CancellationToken,
     ack_wait: std::time::Duration,
 ) {
-    let Some(job) = delivery.subject.rsplit('.').next().and_then(|token| token.parse().ok()) else {
-        delivery.acker.ack().await;
-        return;
+    let Some(job) = job_in(&delivery.subject) else {
+        process.refused.count(Code::BadRequest.word());
+        return delivery.acker.ack().await;
     };
     if let Err(error) = decide(process, function, &job, &delivery, draining, ack_wait).await {
         tracing::warn!(job = short(&job), %error, "a delivery is given back");
@@ -90,24 +106,41 @@ async fn decide(
     draining: &CancellationToken,
     ack_wait: std::time::Duration,
 ) -> Result<(), DeliveryError> {
-    let checked = Checked::new(process, &delivery.payload, job);
+    let checked = Checked::new(&delivery.payload, job, &process.name, &process.namespace);
     let acker = &delivery.acker;
-    let mut seen = process.look(job, 0).await?;
+    // A rule of its own, so that nothing is read for what anyone may have put there.
+    if !checked.is_the_job {
+        process.refused.count(checked.refusal().unwrap_or(Code::BadRequest).word());
+        acker.ack().await;
+        return Ok(());
+    }
+    let mut seen = match process.absences.look(&process.history, &process.name, job).await? {
+        Found::Last(stored) => process.judge(job, stored),
+        Found::NotYet(delay) => {
+            acker.nak(delay).await;
+            return Ok(());
+        }
+    };
     let mut known = Probe::NotAsked;
     loop {
-        let description = checked.request.as_ref().map(|request| request.job());
+        let description = checked.request.as_ref().ok().map(|request| request.job());
         let view = Delivered {
             last: &seen.last,
-            is_the_job: checked.is_the_job,
+            is_the_job: true,
             held_here: process.held.holds_any(job),
             probe: known,
-            refusal: checked.signers.as_ref().err().copied(),
+            refusal: if seen.last.may_be_taken() { checked.refusal() } else { None },
             expired: description.is_some_and(|job| job.expired(now_ms())),
             max_attempts: description.map_or(0, |job| job.description().max_attempts),
         };
         match deliver(&view) {
             OnDelivery::Nak => acker.nak(ack_wait).await,
-            OnDelivery::Ack => acker.ack().await,
+            OnDelivery::Ack => {
+                if seen.last == Last::Absent {
+                    process.refused.count(Code::UnknownJob.word());
+                }
+                acker.ack().await;
+            }
             OnDelivery::GoOn => {
                 process.held.redeliver(job, acker);
             }
@@ -124,13 +157,16 @@ async fn decide(
                 )
                 .await?;
                 let again = process.look(job, 0).await?;
-                known = if again.last.hash() == seen.last.hash() { asked } else { Probe::NotAsked };
+                known = after_probe(&seen.last, &again.last, asked);
                 seen = again;
                 continue;
             }
             OnDelivery::End(ending) => match end(process, job, &seen, ending).await? {
                 Written::Won(record) => {
-                    if let Some(request) = &checked.request {
+                    if let Some(refusal) = checked.refusal() {
+                        process.refused.count(refusal.word());
+                    }
+                    if let Ok(request) = &checked.request {
                         process.tell_ended(request.job(), &record).await;
                     }
                     acker.ack().await;
@@ -153,7 +189,7 @@ async fn decide(
                         tracing::info!(job = short(job), attempt = number.get(), ?outcome, "job left");
                         // The newest delivery is the one to acknowledge.
                         let acker = line.borrow().acker.clone();
-                        settle(outcome, acker.as_ref()).await;
+                        carry_out(settle(outcome), acker.as_ref()).await;
                     }
                     Taken::Lost(last) => {
                         (seen, known) = (last, Probe::NotAsked);
@@ -167,13 +203,12 @@ async fn decide(
     }
 }
 
-/// What becomes of the message. A worker acks only what it has seen to be ended, `finished` or absent.
-async fn settle(outcome: Outcome, acker: Option<&subrosa_transport::Acker>) {
+async fn carry_out(settle: Settle, acker: Option<&subrosa_transport::Acker>) {
     let Some(acker) = acker else { return };
-    match outcome {
-        Outcome::Closed | Outcome::Failed | Outcome::Ended => acker.ack().await,
-        Outcome::LetGo => acker.nak(std::time::Duration::ZERO).await,
-        Outcome::Overtaken => {}
+    match settle {
+        Settle::Ack => acker.ack().await,
+        Settle::Nak => acker.nak(std::time::Duration::ZERO).await,
+        Settle::Nothing => {}
     }
 }
 

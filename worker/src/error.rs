@@ -47,6 +47,18 @@ pub enum Error {
 /// Why a worker's function gives up on its job. The message goes to the client, sealed, and nowhere else.
 ///
 /// Any error turns into a failure with `?`.
+///
+/// ```
+/// use subrosa_worker::Failure;
+///
+/// fn half(text: &str) -> Result<u32, Failure> {
+///     let number: u32 = text.parse()?; // any error is the function's failure
+///     if number % 2 == 0 { Ok(number / 2) } else { Err(Failure::bad_input("an odd number")) }
+/// }
+/// assert!(matches!(half("42"), Ok(21)));
+/// assert_eq!(format!("{:?}", half("43").unwrap_err()), "Failure(bad_input)"); // no message in logs
+/// assert_eq!(format!("{:?}", half("x").unwrap_err()), "Failure(handler_failed)");
+/// ```
 pub struct Failure(ErrorMember);
 
 impl Failure {

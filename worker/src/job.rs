@@ -24,6 +24,24 @@ pub enum Running {}
 
 /// A sealed job, at one of its steps: [`Launched`], [`Prepared`] or [`Running`].
 ///
+/// ```
+/// # use serde_json::{Value, json};
+/// # use subrosa_worker::{Done, Failure, Job, Launched};
+/// async fn double(job: Job<Launched>) -> Result<Done, Failure> {
+///     let (_, job) = job.options::<Value>(&json!({ "version": 1 })).await?;
+///     let (number, job) = job.ready::<u32>(&()).await?;
+///     job.progress(0.5, "doubling");
+///     let twice = number.checked_mul(2).ok_or_else(|| Failure::bad_input("too large"))?;
+///     job.done(&twice).await
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let run = subrosa_testing::run(double).payload(21).await;
+/// assert_eq!(run.result::<u32>().unwrap(), 42);
+/// # }
+/// ```
+///
 /// Each step consumes the job and returns it at the next one, so that the order cannot be mistaken:
 ///
 /// ```compile_fail,E0599

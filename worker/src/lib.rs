@@ -40,6 +40,13 @@ mod config;
 mod control;
 mod delivery;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    //! What the fuzz targets (`fuzz/`) reach behind the API, and no part of it.
+
+    pub use crate::delivery::verdict;
+}
 mod held;
 mod job;
 mod panics;
@@ -54,5 +61,5 @@ pub use self::{
     config::{Config, ConfigError, OneJob, Timing},
     error::{Error, Failure},
     job::{Done, Job, Launched, Prepared, Running},
-    serve::{Function, serve, serve_with},
+    serve::{Function, serve, serve_here, serve_with},
 };

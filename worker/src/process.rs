@@ -10,7 +10,7 @@ use subrosa_protocol::{
     record::{Event, Record},
     subject::{ENDED, Namespace},
 };
-use subrosa_transport::{Commit, Connection, History, HistoryError, Stored, now_ms};
+use subrosa_transport::{Absences, Commit, Connection, History, HistoryError, Stored, Tally, now_ms};
 use tokio::{runtime::Handle, time::Instant};
 
 use crate::{Timing, held::Held};
@@ -26,6 +26,10 @@ pub(crate) struct Process {
     pub(crate) connection: Connection,
     pub(crate) history: History,
     pub(crate) held: Held,
+    /// Jobs that were delivered and have no record.
+    pub(crate) absences: Absences,
+    /// Deliveries that were no good.
+    pub(crate) refused: Tally,
     /// Where the worker's functions run: not where the connection is served, so that a busy function
     /// does not keep the process from answering.
     pub(crate) functions: Handle,

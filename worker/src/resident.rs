@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use subrosa_protocol::subject::Control;
 use subrosa_transport::{Queue, QueueError};
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Function, delivery, process::Shared};
+use crate::{Error, Function, delivery, process::Shared};
 
 /// How long after the drain time what was interrupted may take to let go of its jobs.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -17,8 +18,10 @@ pub(crate) async fn serve(
     function: &Function,
     slots: usize,
     draining: &CancellationToken,
-) -> Result<(), QueueError> {
+) -> Result<(), Error> {
     let queue = Queue::open(&process.connection, &process.namespace, &process.name).await?;
+    process.history.may_record(&process.name, process.record_deadline()).await?;
+    process.connection.may_control(&process.namespace, &process.name, Control::Alive).await?;
     let mut running = JoinSet::new();
     for _ in 0..slots {
         running.spawn(slot(process.clone(), function.clone(), queue.another(), draining.clone()));
@@ -44,7 +47,7 @@ pub(crate) async fn serve(
             // What runs in other slots may finish.
             Ok(Err(error)) => {
                 draining.cancel();
-                served = Err(error);
+                served = Err(error.into());
             }
             Err(error) => {
                 tracing::error!(%error, "a slot has ended, and is started again");

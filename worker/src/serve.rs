@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc, thread, time::Duration};
 
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_protocol::id::{Instance, WorkerName};
-use subrosa_transport::History;
+use subrosa_transport::{Absences, History, Tally};
 use tokio::{
     runtime::{Builder, Handle},
     signal::unix::{SignalKind, signal},
@@ -60,6 +60,27 @@ where
 /// Serves `function` as [`serve`] does, with a configuration and a token that ends it: nothing new is
 /// taken then, and what runs may finish within the drain time.
 ///
+/// ```no_run
+/// # // It takes a server.
+/// # use serde_json::Value;
+/// # use subrosa_worker::{Config, Error, serve_with};
+/// # use tokio_util::sync::CancellationToken;
+/// # async fn example(config: Config) -> Result<(), Error> {
+/// let draining = CancellationToken::new();
+/// let stop = draining.clone();
+/// tokio::spawn(async move {
+///     let _ = tokio::signal::ctrl_c().await;
+///     stop.cancel();
+/// });
+/// let echo = |job: subrosa_worker::Job<subrosa_worker::Launched>| async move {
+///     let (_, job) = job.options::<Value>(&()).await?;
+///     let (payload, job) = job.ready::<Value>(&()).await?;
+///     job.done(&payload).await
+/// };
+/// serve_with(config, "echo", echo, draining).await
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// As for [`serve`].
@@ -74,8 +95,7 @@ where
     Fut: Future<Output = Result<Done, Failure>> + Send + 'static,
 {
     panics::hide_messages();
-    let name: WorkerName = name.parse()?;
-    let function: Function = Arc::new(move |job| Box::pin(function(job)));
+    let (name, function) = (name.parse()?, shared(function));
     let functions = Handle::current();
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Process)?;
     let (ended, end) = oneshot::channel();
@@ -87,6 +107,33 @@ where
     thread::Builder::new().name("subrosa".to_owned()).spawn(connection).map_err(Error::Process)?;
     end.await
         .unwrap_or_else(|_| Err(Error::Process(std::io::Error::other("the connection's thread is gone"))))
+}
+
+/// Serves `function` as [`serve_with`] does, without a thread of its own: a function that keeps the caller's
+/// thread busy keeps the worker from answering. Panics are shown as they are. For tests.
+///
+/// # Errors
+///
+/// As for [`serve`].
+pub async fn serve_here<F, Fut>(
+    config: Config,
+    name: &str,
+    function: F,
+    draining: CancellationToken,
+) -> Result<(), Error>
+where
+    F: Fn(Job<Launched>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Done, Failure>> + Send + 'static,
+{
+    run(config, name.parse()?, shared(function), Handle::current(), draining).await
+}
+
+fn shared<F, Fut>(function: F) -> Function
+where
+    F: Fn(Job<Launched>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Done, Failure>> + Send + 'static,
+{
+    Arc::new(move |job| Box::pin(function(job)))
 }
 
 async fn run(
@@ -105,18 +152,22 @@ async fn run(
         namespace: config.namespace,
         timing: config.timing,
         held: Held::default(),
+        absences: Absences::default(),
+        refused: Tally::new("deliveries refused"),
         name,
         connection,
         functions,
     });
     let subject = process.namespace.control_of(&process.name, &process.instance);
     let messages = process.connection.subscribe(&subject).await?;
+    process.connection.may_serve_clients(&process.namespace).await?;
     let listener = tokio::spawn(control::listen(process.clone(), messages));
     let served = match &config.one_job {
         Some(one) => single::serve(&process, &function, one, &draining).await,
-        None => resident::serve(&process, &function, config.slots, &draining).await.map_err(Error::from),
+        None => resident::serve(&process, &function, config.slots, &draining).await,
     };
     listener.abort();
+    process.refused.log();
     // What was published last, an ack or a record's copy, still has to leave.
     process.connection.flush(Duration::from_secs(2)).await;
     served

@@ -1,7 +1,7 @@
 //! The single-job way: a launcher has started this process for one attempt at one job.
 
 use subrosa_protocol::{
-    delivery::{Ending, Start, start},
+    delivery::{Ending, Outcome, Start, start},
     id::{Attempt, JobId},
     launch::LaunchRequest,
     refusal::Code,
@@ -9,8 +9,7 @@ use subrosa_protocol::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Error, Function, OneJob,
-    attempt::{self, Outcome},
+    Error, Function, OneJob, attempt,
     delivery::{Checked, Taken, claim},
     process::{Seen, Shared},
 };
@@ -26,7 +25,8 @@ pub(crate) async fn serve(
     let id = LaunchRequest::job_id(one.request.as_bytes())
         .ok_or_else(|| not_closed("SUBROSA_JOB holds no launch request"))?;
     let mut seen = process.look(&id, 0).await?;
-    let (request, signers) = match Checked::new(process, one.request.as_bytes(), &id).accepted() {
+    let checked = Checked::new(one.request.as_bytes(), &id, &process.name, &process.namespace);
+    let (request, signers) = match checked.accepted() {
         Ok(accepted) => accepted,
         Err(code) => {
             refuse(process, &id, &seen, one.attempt, code).await?;

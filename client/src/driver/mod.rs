@@ -162,15 +162,14 @@ impl Driver {
         let worker = self.worker;
         let timings = self.timings;
         // Every key of the job is overwritten here, and its handlers are gone; one token is kept.
-        let Tokens { cancel, close } = self.into_tokens();
         let (result, token, closed, now) = match over {
             Over::Result(closed, opened) => {
                 let finished = worker.map(|(worker, attempt)| Finished { opened, worker, attempt, timings });
-                let token = Token { service: Service::Close, secret: close };
+                let token = Token { service: Service::Close, secret: self.into_tokens().close };
                 (finished.ok_or(JobError::Closed), token, Some(closed), false)
             }
             Over::Failed(error, closed) => {
-                let token = Token { service: Service::Cancel, secret: cancel };
+                let token = Token { service: Service::Cancel, secret: self.into_tokens().cancel };
                 // Where the worker was answered, it writes the end itself.
                 let now = closed.is_none();
                 (Err(error), token, closed, now)

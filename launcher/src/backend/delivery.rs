@@ -1,19 +1,26 @@
 //! Carries out what the delivery rules decide about a job that was pulled.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use subrosa_protocol::{
-    delivery::{AfterChild, Child, Delivered, Ending, Last, OnDelivery, Probe, after_child, deliver},
+    delivery::{
+        AfterChild, Child, Delivered, Ending, Last, OnDelivery, Probe, after_child, after_probe, deliver,
+    },
     id::{JobId, WorkerName},
-    launch::{LaunchError, LaunchRequest},
+    launch::LaunchRequest,
+    refusal::Code,
+    subject::job_in,
 };
-use subrosa_transport::{Delivery, now_ms, probe};
+use subrosa_transport::{Delivery, Found, now_ms, probe};
 
 use super::{Started, child::Gone, held::Hold};
 use crate::{
     ends::Ended,
     error::Trouble,
-    office::{Office, Seen, Written, job_in, short},
+    office::{Office, Seen, Written, short},
 };
 
 /// How soon another launcher may have a job whose child was stopped with this one.
@@ -29,11 +36,16 @@ pub(super) struct Puller {
 /// A delivery and what it says.
 struct Pulled {
     job: JobId,
-    /// The request, if it is the job's.
-    request: Option<LaunchRequest>,
-    /// Why the request would be refused.
-    refused: Option<LaunchError>,
+    request: LaunchRequest,
+    /// Why the request would be refused. Found out once it matters: signatures take more time than all else.
+    refusal: OnceLock<Option<Code>>,
     hold: Hold,
+}
+
+impl Pulled {
+    fn refusal(&self) -> Option<Code> {
+        *self.refusal.get_or_init(|| self.request.verify().err().map(|error| error.code()))
+    }
 }
 
 /// What is left to do with the message.
@@ -62,13 +74,22 @@ impl Puller {
     /// Deals with a delivery until its message is acked, given back, or let lapse.
     pub(super) async fn handle(&self, delivery: Delivery) {
         // Nothing else can lie under the consumer's subjects.
-        let Some(job) = job_in(&delivery.subject) else { return delivery.acker.ack().await };
+        let refused = &self.office().refused_deliveries;
+        let Some(job) = job_in(&delivery.subject) else {
+            refused.count(Code::BadRequest.word());
+            return delivery.acker.ack().await;
+        };
         // Rule 2: whoever runs it goes on, with the new delivery.
         let Some(hold) = self.started.held.hold(job, &delivery.acker) else { return };
-        let request = LaunchRequest::parse(&delivery.payload, &self.office().namespace).ok();
-        let request = request.filter(|it| *it.job().id() == job && it.job().worker() == self.name());
-        let refused = request.as_ref().and_then(|request| request.verify().err());
-        let pulled = Pulled { job, request, refused, hold };
+        let request = match self.read(&job, &delivery.payload) {
+            Ok(request) => request,
+            // By rule 1, without reading anything.
+            Err(code) => {
+                refused.count(code.word());
+                return hold.acker().ack().await;
+            }
+        };
+        let pulled = Pulled { job, request, refusal: OnceLock::new(), hold };
         match self.decide(&pulled).await {
             Ok(Outcome::Ack) => pulled.hold.acker().ack().await,
             Ok(Outcome::Nak(delay)) => pulled.hold.acker().nak(delay).await,
@@ -79,34 +100,41 @@ impl Puller {
         }
     }
 
+    /// The request, if it is the job's.
+    fn read(&self, job: &JobId, payload: &[u8]) -> Result<LaunchRequest, Code> {
+        let request =
+            LaunchRequest::parse(payload, &self.office().namespace).map_err(|error| error.code())?;
+        let is_the_job = request.job().id() == job && request.job().worker() == self.name();
+        if is_the_job { Ok(request) } else { Err(Code::BadRequest) }
+    }
+
     async fn decide(&self, pulled: &Pulled) -> Result<Outcome, Trouble> {
-        let mut seen = self.office().look(self.name(), &pulled.job, 0).await?;
+        let (office, name, job) = (self.office(), self.name(), &pulled.job);
+        let mut seen = match self.started.absences.look(&office.history, name, job).await? {
+            Found::Last(stored) => office.judge(name, job, stored),
+            Found::NotYet(delay) => return Ok(Outcome::Nak(delay)),
+        };
         let mut probed = Probe::NotAsked;
         loop {
             match deliver(&self.view(pulled, &seen.last, probed)) {
                 OnDelivery::Nak => return Ok(Outcome::Nak(self.ack_wait)),
                 // Held by nobody else: `hold` was given to us.
-                OnDelivery::Ack | OnDelivery::GoOn => return Ok(Outcome::Ack),
+                OnDelivery::Ack | OnDelivery::GoOn => {
+                    if seen.last == Last::Absent {
+                        office.refused_deliveries.count(Code::UnknownJob.word());
+                    }
+                    return Ok(Outcome::Ack);
+                }
                 OnDelivery::AskAlive(holder) => {
-                    let office = self.office();
                     let (namespace, patience) = (&office.namespace, office.timing.probe);
                     let acker = pulled.hold.acker();
-                    let asked = probe(
-                        &office.connection,
-                        namespace,
-                        self.name(),
-                        &pulled.job,
-                        &holder,
-                        patience,
-                        &acker,
-                    );
+                    let asked = probe(&office.connection, namespace, name, job, &holder, patience, &acker);
                     let asked = tokio::select! {
                         asked = asked => asked?,
                         () = self.stopped() => return Ok(Outcome::Nak(HAND_OVER)),
                     };
-                    // The world has gone on meanwhile; the answer is good for this holder only.
                     let again = self.look(pulled, &seen).await?;
-                    probed = if again.last.hash() == seen.last.hash() { asked } else { Probe::NotAsked };
+                    probed = after_probe(&seen.last, &again.last, asked);
                     seen = again;
                 }
                 OnDelivery::End(ending) => match self.end(pulled, &seen, ending).await? {
@@ -114,18 +142,18 @@ impl Puller {
                     Some(again) => (seen, probed) = (again, Probe::NotAsked),
                 },
                 OnDelivery::Take(attempt) => {
-                    let (Some(request), Some(decided_on)) = (&pulled.request, seen.last.hash()) else {
+                    let Some(decided_on) = seen.last.hash() else {
                         return Ok(Outcome::Nak(self.ack_wait));
                     };
                     if self.started.stop.is_cancelled() {
                         return Ok(Outcome::Nak(HAND_OVER));
                     }
                     let child = Child { attempt, decided_on };
-                    let gone = self.started.run(request, &child, &pulled.hold).await;
+                    let gone = self.started.run(&pulled.request, &child, &pulled.hold).await;
                     let again = self.look(pulled, &seen).await?;
                     // What the child has left behind is decided anew; what it has not even begun is over.
-                    let ending = match after_child(&again.last, &child) {
-                        AfterChild::End(_) if gone == Gone::Stopped => return Ok(Outcome::Nak(HAND_OVER)),
+                    let ending = match after_child(&again.last, &child, gone == Gone::Stopped) {
+                        AfterChild::HandOver => return Ok(Outcome::Nak(HAND_OVER)),
                         AfterChild::End(ending) => Some(ending),
                         AfterChild::Decide => None,
                     };
@@ -142,15 +170,15 @@ impl Puller {
     }
 
     fn view<'a>(&self, pulled: &Pulled, last: &'a Last, probe: Probe) -> Delivered<'a> {
-        let job = pulled.request.as_ref().map(LaunchRequest::job);
+        let job = pulled.request.job();
         Delivered {
             last,
-            is_the_job: job.is_some(),
+            is_the_job: true,
             held_here: false,
             probe,
-            refusal: pulled.refused.as_ref().map(LaunchError::code),
-            expired: job.is_some_and(|job| job.expired(now_ms())),
-            max_attempts: job.map_or(0, |job| job.description().max_attempts),
+            refusal: if last.may_be_taken() { pulled.refusal() } else { None },
+            expired: job.expired(now_ms()),
+            max_attempts: job.description().max_attempts,
         }
     }
 
@@ -167,9 +195,12 @@ impl Puller {
             Written::Won(seen) => seen,
             Written::Lost(seen) => return Ok(Some(seen)),
         };
+        if let Some(refusal) = pulled.refusal() {
+            office.refused_deliveries.count(refusal.word());
+        }
         tracing::info!(job = short(&pulled.job), worker = %self.name(), code = seen.code(), "{}", seen.state());
         if let Some(record) = &seen.stored {
-            let (worker, job, request) = (self.name(), &pulled.job, pulled.request.as_ref());
+            let (worker, job, request) = (self.name(), &pulled.job, Some(&pulled.request));
             office.after_end(&Ended { worker, job, request, holder, record }).await;
         }
         Ok(None)

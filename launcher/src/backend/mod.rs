@@ -8,7 +8,7 @@ mod process;
 use std::{sync::Arc, time::Duration};
 
 use subrosa_protocol::id::WorkerName;
-use subrosa_transport::{Backoff, Queue, QueueError};
+use subrosa_transport::{Absences, Backoff, Queue, QueueError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{delivery::Puller, held::Held};
@@ -25,6 +25,8 @@ pub(crate) struct Started {
     pub(crate) process: Process,
     pub(crate) guard: Guard,
     pub(crate) held: Held,
+    /// Jobs that were delivered and have no record.
+    pub(crate) absences: Absences,
     /// The launcher is about to end.
     pub(crate) stop: CancellationToken,
 }
@@ -48,6 +50,7 @@ impl Backends {
                 process: process.clone(),
                 guard: guard.clone(),
                 held: Held::default(),
+                absences: Absences::default(),
                 stop: backends.stop.clone(),
             });
             for _ in 0..process.max_running {

@@ -172,8 +172,13 @@ impl WorkerWire {
                 let missing =
                     |name| move || invalid(member(name), "is missing: the backend \"process\" needs it");
                 let command = self.command.ok_or_else(missing("command"))?;
-                let (program, args) =
-                    command.split_first().ok_or_else(|| invalid(member("command"), "names no program"))?;
+                let (program, args) = command
+                    .split_first()
+                    .filter(|(program, _)| !program.is_empty())
+                    .ok_or_else(|| invalid(member("command"), "names no program"))?;
+                if command.iter().any(|text| text.contains('\0')) {
+                    return Err(invalid(member("command"), "has a text that no command line can hold"));
+                }
                 let max_running = self.max_running.unwrap_or(4);
                 if !(1..=4096).contains(&max_running) {
                     return Err(invalid(member("max_running"), "must be 1 to 4096"));

@@ -8,6 +8,8 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
+    fs::File,
+    io::Read as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -27,7 +29,22 @@ use thiserror::Error;
 /// An example with every member, as it is installed beside the program.
 pub const EXAMPLE: &str = include_str!("../../subrosa-launcher.example.toml");
 
+/// The largest configuration file, in bytes.
+pub const MAX_CONFIG_BYTES: usize = 1 << 20;
+
 /// What a launcher is to do.
+///
+/// ```
+/// use subrosa_launcher::{Config, config::EXAMPLE};
+///
+/// let config = Config::from_toml(EXAMPLE)?;
+/// for worker in &config.workers {
+///     println!("{} ({})", worker.name, worker.backend.name());
+/// }
+/// let error = Config::from_toml("surprise = 1").unwrap_err();
+/// assert!(error.to_string().starts_with("line 1: "));
+/// # Ok::<(), subrosa_launcher::ConfigError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
@@ -179,6 +196,9 @@ pub enum ConfigError {
         /// Why.
         reason: Box<Self>,
     },
+    /// Larger than [`MAX_CONFIG_BYTES`].
+    #[error("the configuration has more than {MAX_CONFIG_BYTES} bytes")]
+    TooLarge,
     /// Not TOML, or not the members that a configuration has.
     #[error("line {line}: {message}")]
     Toml {
@@ -235,8 +255,12 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Toml`], with the line, and [`ConfigError::Invalid`], with the member.
+    /// [`ConfigError::TooLarge`]; [`ConfigError::Toml`], with the line; [`ConfigError::Invalid`], with the
+    /// member.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        if text.len() > MAX_CONFIG_BYTES {
+            return Err(ConfigError::TooLarge);
+        }
         file::read(text)
     }
 
@@ -247,7 +271,9 @@ impl Config {
     /// As for [`Config::from_toml`]; the error names the file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_CONFIG_BYTES as u64 + 1).read_to_string(&mut text))
             .map_err(|reason| ConfigError::Read { path: path.to_owned(), reason })?;
         let mut config = Self::from_toml(&text)
             .map_err(|reason| ConfigError::InFile { path: path.to_owned(), reason: Box::new(reason) })?;

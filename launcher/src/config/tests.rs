@@ -67,6 +67,14 @@ fn rules_name_the_member() {
             "`worker.command of x` names no program",
         ),
         (
+            "[[worker]]\nname = \"x\"\nbackend = \"process\"\ncommand = [\"\", \"x\"]",
+            "`worker.command of x` names no program",
+        ),
+        (
+            "[[worker]]\nname = \"x\"\nbackend = \"process\"\ncommand = [\"x\", \"\\u0000\"]",
+            "`worker.command of x` has a text that no command line can hold",
+        ),
+        (
             "[[worker]]\nname = \"x\"\nbackend = \"process\"\ncommand = [\"x\"]\nkey_file = \"k\"",
             "`worker.trust_file of x` is missing",
         ),
@@ -113,6 +121,22 @@ fn a_file_that_is_refused_is_named() {
     std::fs::write(&path, with("[nats]\nurls = 1")).unwrap();
     let refused = Config::from_file(&path).unwrap_err().to_string();
     assert!(refused.contains("launcher.toml: line 7: unknown field `urls`"), "{refused}");
+}
+
+#[test]
+fn a_configuration_has_at_most_1_mib() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("launcher.toml");
+    let filled = |bytes: usize| with("#") + &"#".repeat(bytes - with("#").len());
+    std::fs::write(&path, filled(MAX_CONFIG_BYTES)).unwrap();
+    Config::from_file(&path).unwrap();
+    std::fs::write(&path, filled(MAX_CONFIG_BYTES + 1)).unwrap();
+    let refused = Config::from_file(&path).unwrap_err();
+    let ConfigError::InFile { reason, .. } = refused else { panic!("{refused}") };
+    assert!(matches!(*reason, ConfigError::TooLarge), "{reason}");
+    // No more of it is read than that.
+    let refused = Config::from_file("/dev/zero").unwrap_err();
+    assert!(matches!(refused, ConfigError::InFile { .. }), "{refused}");
 }
 
 #[test]

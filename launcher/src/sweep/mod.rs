@@ -4,10 +4,6 @@ mod index;
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    self,
-    consumer::{DeliverPolicy, pull},
-};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use rand::RngExt as _;
@@ -16,7 +12,7 @@ use subrosa_protocol::{
     job::CLOCK_TOLERANCE_MS,
     launch::LaunchRequest,
 };
-use subrosa_transport::{Backoff, now_ms};
+use subrosa_transport::{Backoff, HistoryError, Passing, Records, now_ms};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +20,7 @@ use self::index::{Index, Key};
 use crate::{
     ends::Ended,
     error::Trouble,
-    office::{Case, Shared, Written, job_in, short, worker_in},
+    office::{Case, Shared, Written, short},
 };
 
 /// How many jobs are looked at in one run.
@@ -53,7 +49,7 @@ pub(crate) async fn run(office: Shared, stop: CancellationToken) {
         loop {
             match follow(&office).await {
                 Ok(()) => backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
-                Err(error) => tracing::warn!(error, "the jobs' histories cannot be followed"),
+                Err(error) => tracing::warn!(%error, "the sweep starts anew"),
             }
             backoff.wait().await;
         }
@@ -66,19 +62,16 @@ pub(crate) async fn run(office: Shared, stop: CancellationToken) {
 
 /// Follows the histories from the last record of each, until the connection breaks: then a server may have
 /// lost its last writes.
-async fn follow(office: &Shared) -> Result<(), String> {
+async fn follow(office: &Shared) -> Result<(), HistoryError> {
     let breaks = office.connection.breaks();
-    let mut records = subscribe(office).await.map_err(|error| error.to_string())?;
+    let records = Records::new(office.connection.clone(), office.namespace.clone());
+    let mut records = records.follow("sweep").await?;
     let mut index = Index::new(ages(office));
     let interval = office.timing.sweep;
     let mut next = Instant::now() + interval.mul_f64(rand::rng().random_range(0.2..=1.0));
     loop {
         tokio::select! {
-            message = records.next() => match message {
-                Some(Ok(message)) => see(office, &mut index, &message.subject, &message.payload),
-                Some(Err(error)) => return Err(error.to_string()),
-                None => return Err("the consumer has ended".to_owned()),
-            },
+            record = records.next() => see(office, &mut index, record?),
             () = tokio::time::sleep_until(next) => {
                 if office.connection.breaks() != breaks {
                     return Ok(());
@@ -91,19 +84,6 @@ async fn follow(office: &Shared) -> Result<(), String> {
     }
 }
 
-async fn subscribe(office: &Shared) -> Result<pull::Ordered, async_nats::Error> {
-    let context = jetstream::new(office.connection.client().clone());
-    let stream = context.get_stream(office.namespace.records_stream()).await?;
-    let config = pull::OrderedConfig {
-        // Named, as rights are given by subject, and the name and the filter stand in it.
-        name: Some(format!("sweep-{:016x}", rand::rng().random::<u64>())),
-        deliver_policy: DeliverPolicy::LastPerSubject,
-        filter_subject: office.namespace.record_any(),
-        ..pull::OrderedConfig::default()
-    };
-    Ok(stream.create_consumer(config).await?.messages().await?)
-}
-
 fn ages(office: &Shared) -> SweepAges {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     SweepAges {
@@ -113,15 +93,15 @@ fn ages(office: &Shared) -> SweepAges {
     }
 }
 
-fn see(office: &Shared, index: &mut Index, subject: &str, message: &Bytes) {
-    let (Some(worker), Some(job)) = (worker_in(subject), job_in(subject)) else { return };
+fn see(office: &Shared, index: &mut Index, record: Passing) {
+    let Passing { worker, job, stored } = record;
     // Whose workers are unknown here, their keys may be too: nothing could be said of their records.
     if !office.workers.contains_key(&worker) {
         return;
     }
     let name = worker.clone();
-    index.see((worker, job), message, now_ms(), || {
-        let last = Last::read(Some(message), &job, &name, &office.trust);
+    index.see((worker, job), &stored.bytes, now_ms(), || {
+        let last = Last::read(Some(&stored.bytes), &job, &name, &office.trust);
         matches!(last, Last::Known(Snapshot { state: State::Ended, .. }))
     });
 }

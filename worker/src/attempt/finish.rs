@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use subrosa_protocol::{
-    delivery::{Look, look},
+    delivery::{AfterLost, Conclusion, Outcome, conclude, ending_lost},
     record::{Event, Reason, code},
     session::worker::{AwaitAcknowledgement, Sent},
     wire::{ErrorMember, Json, Kind, SealError},
 };
 use subrosa_transport::Backoff;
 
-use super::{Attempt, Interrupt, Outcome, stage::Stage, steps};
+use super::{Attempt, Interrupt, stage::Stage, steps};
 use crate::process::Written;
 
 impl Attempt {
@@ -66,33 +66,28 @@ impl Attempt {
     /// Writes what the session came to, and says what is to become of the message.
     pub(super) async fn conclude(&self, failure: Option<&ErrorMember>) -> Outcome {
         let stage = self.stage().take();
-        let event = match (stage, self.interrupted()) {
-            (Stage::Closed(token), _) => {
+        let interrupt = self.interrupted();
+        let stopped = interrupt.as_ref().map(Interrupt::stopped);
+        let max_attempts = self.job.description().max_attempts;
+        let event = match (conclude(stage.stand(), stopped, self.holder.attempt, max_attempts), stage) {
+            (Conclusion::Leave(outcome), _) => return outcome,
+            (Conclusion::ClientGone, _) => {
+                Event::Failed(Reason::new(code::CLIENT_GONE, "the client did not answer in time"))
+            }
+            (Conclusion::Close, Stage::Closed(token)) => {
                 let mut times = self.state().times;
                 times.closed_ms = steps::now();
                 Event::Closed { close: token, times }
             }
-            (Stage::Acknowledged, _) => {
-                Event::Failed(Reason::new(failure.map_or("internal", |error| error.code.word()), ""))
-            }
-            (_, Some(Interrupt::Client(error))) => Event::Failed(Reason::new(error.code.word(), "")),
-            // A function that has run is not run again because nobody listens.
-            (
-                Stage::AwaitStatus(_) | Stage::AwaitAcknowledgement(_),
-                Some(Interrupt::ClientGone | Interrupt::Draining),
-            ) => client_gone(),
-            (_, Some(Interrupt::ClientGone)) if self.is_last_attempt() => client_gone(),
-            (_, Some(Interrupt::Ended)) => return Outcome::Ended,
-            (_, Some(Interrupt::Overtaken)) => return Outcome::Overtaken,
-            (_, Some(Interrupt::ClientGone | Interrupt::Unrecorded | Interrupt::Draining) | None) => {
-                return Outcome::LetGo;
+            (Conclusion::Close | Conclusion::Fail | Conclusion::FailAsClient, _) => {
+                let error = match &interrupt {
+                    Some(Interrupt::Client(error)) => Some(error),
+                    _ => failure,
+                };
+                Event::Failed(Reason::new(error.map_or("internal", |error| error.code.word()), ""))
             }
         };
         self.write_ending(event).await
-    }
-
-    fn is_last_attempt(&self) -> bool {
-        self.holder.attempt.get() >= self.job.description().max_attempts
     }
 
     fn is_draining(&self) -> bool {
@@ -110,13 +105,13 @@ impl Attempt {
                     self.process.tell_ended(&self.job, &record).await;
                     return if closed { Outcome::Closed } else { Outcome::Failed };
                 }
-                Ok(Written::Lost(seen)) => match (look(&seen.last, &self.holder), seen.stored) {
-                    (Look::Ended, _) => return Outcome::Ended,
-                    (Look::LetGo, _) => return Outcome::Overtaken,
-                    // A record of our own that we had lost sight of.
-                    (Look::Keep, Some(stored)) if stored != prev => self.state().last = stored,
-                    (Look::Keep, _) => return Outcome::LetGo,
-                },
+                Ok(Written::Lost(seen)) => {
+                    match (ending_lost(&seen.last, &self.holder, &prev.hash()), seen.stored) {
+                        (AfterLost::Leave(outcome), _) => return outcome,
+                        (AfterLost::Again, Some(stored)) => self.state().last = stored,
+                        (AfterLost::Again, None) => return Outcome::LetGo,
+                    }
+                }
                 // The function has run: it is worth trying for as long as this process lives.
                 Err(error) if !self.is_draining() => {
                     tracing::warn!(%error, "a job's end is not recorded yet, trying again");
@@ -126,10 +121,6 @@ impl Attempt {
             }
         }
     }
-}
-
-fn client_gone() -> Event {
-    Event::Failed(Reason::new(code::CLIENT_GONE, "the client did not answer in time"))
 }
 
 type Sealed = Option<(Kind, Bytes, Duration)>;

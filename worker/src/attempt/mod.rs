@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use subrosa_protocol::{
-    delivery::Holder,
+    delivery::{Holder, Stopped},
     job::Job,
     launch::Signers,
     record::Times,
@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::run::{Outcome, run};
+pub(crate) use self::run::run;
 use self::stage::Stage;
 use crate::process::Shared;
 
@@ -45,6 +45,20 @@ pub(crate) enum Interrupt {
     Unrecorded,
     /// This process is about to end.
     Draining,
+}
+
+impl Interrupt {
+    /// As the delivery rules see it.
+    fn stopped(&self) -> Stopped {
+        match self {
+            Self::Overtaken => Stopped::Overtaken,
+            Self::Ended => Stopped::Ended,
+            Self::ClientGone => Stopped::ClientGone,
+            Self::Client(_) => Stopped::ClientFailed,
+            Self::Unrecorded => Stopped::Unrecorded,
+            Self::Draining => Stopped::Draining,
+        }
+    }
 }
 
 /// An attempt, shared by the function's handle and the task that runs it.

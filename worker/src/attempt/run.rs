@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_protocol::{
-    delivery::{Holder, Look, look},
+    delivery::{AfterLost, Holder, Look, Outcome, ending_lost},
     job::Job,
     launch::Signers,
     record::{Event, Reason},
@@ -27,21 +27,6 @@ use crate::{
     panics,
     process::{Shared, Written},
 };
-
-/// What an attempt came to, and so what becomes of its message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The client has the result.
-    Closed,
-    /// The job has failed, and that is recorded.
-    Failed,
-    /// The job had ended already.
-    Ended,
-    /// Another process has taken over: no ack of any kind.
-    Overtaken,
-    /// The attempt is given up, and the message given back.
-    LetGo,
-}
 
 /// Runs the function for an attempt whose `taken` is accepted, to its recorded end.
 pub(crate) async fn run(
@@ -87,10 +72,9 @@ async fn refuse(process: &Shared, job: &Job, taken: &Stored, holder: Holder, err
             process.tell_ended(job, &record).await;
             Outcome::Failed
         }
-        Ok(Written::Lost(seen)) => match look(&seen.last, &holder) {
-            Look::Ended => Outcome::Ended,
-            Look::LetGo => Outcome::Overtaken,
-            Look::Keep => Outcome::LetGo,
+        Ok(Written::Lost(seen)) => match ending_lost(&seen.last, &holder, &taken.hash()) {
+            AfterLost::Leave(outcome) => outcome,
+            AfterLost::Again => Outcome::LetGo,
         },
         Err(_) => Outcome::LetGo,
     }

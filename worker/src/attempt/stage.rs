@@ -6,6 +6,7 @@
 use std::mem;
 
 use subrosa_protocol::{
+    delivery::Stand,
     session::{
         Dropped, PeerError,
         worker::{
@@ -46,6 +47,21 @@ pub(crate) enum Received {
 }
 
 impl Stage {
+    /// As the delivery rules see it.
+    pub(crate) fn stand(&self) -> Stand {
+        match self {
+            Self::Closed(_) => Stand::Closed,
+            Self::Acknowledged => Stand::Acknowledged,
+            Self::AwaitStatus(_) | Self::AwaitAcknowledgement(_) => Stand::Unanswered,
+            Self::Offer(_)
+            | Self::AwaitOptions(_)
+            | Self::HasOptions(_)
+            | Self::AwaitPayload(_)
+            | Self::HasPayload(_)
+            | Self::Over => Stand::Early,
+        }
+    }
+
     /// Takes the state out, to put another one in its place.
     pub(crate) fn take(&mut self) -> Self {
         mem::replace(self, Self::Over)
