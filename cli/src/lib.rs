@@ -4,23 +4,43 @@
 //! | module | what |
 //! |---|---|
 //! | [`demo`] | everything in one go, telling the story as it happens |
+//! | `dev`, `run`, `status`, `jobs`, `workers`, `key`, `doctor`, `manual` | the other commands, a module each |
+//! | `nats`, `job_id`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
 //! | [`local`] | a whole deployment on this machine: server, launcher, workers |
 //! | [`server`] | a real nats-server, found or provided |
 
 pub mod demo;
+mod dev;
+mod doctor;
+mod exit;
 mod internal;
+mod interrupt;
+mod job_id;
+mod jobs;
+mod key;
 pub mod local;
+mod manual;
+mod nats;
+mod output;
+mod run;
 pub mod server;
+mod status;
+mod workers;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use subrosa_launcher::guard;
+
+use crate::exit::{Exit, Failure};
 
 /// Hand a job to a worker somewhere else without anyone between reading it.
 #[derive(Debug, Parser)]
-#[command(name = "subrosa", version, propagate_version = true)]
+#[command(name = "subrosa", version, propagate_version = true, after_help = Exit::table())]
 struct Cli {
+    /// Print JSON on standard output, for scripts
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -29,6 +49,25 @@ struct Cli {
 enum Command {
     /// Run one sealed job on this machine, and tell what each party sees of it
     Demo(demo::Args),
+    /// Run NATS, a launcher and the example workers on this machine, until Ctrl-C
+    Dev(dev::Args),
+    /// Run one job, and print its result
+    Run(run::Args),
+    /// Say where a job is
+    Status(status::Args),
+    /// List the jobs, and watch them go on
+    Jobs(jobs::Args),
+    /// List the workers that may be launched
+    Workers(workers::Args),
+    /// Make signing keys, and show them
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Check server, streams, permissions, clock and keys, and say what to do
+    Doctor(doctor::Args),
+    /// Print a completion script for a shell
+    Completions(manual::Completions),
+    /// Print the manual page
+    Man(manual::Man),
     /// Run a program that ends with its parent
     #[command(name = guard::SUBCOMMAND, hide = true)]
     Guard(guard::Args),
@@ -37,31 +76,59 @@ enum Command {
     Internal(internal::Part),
 }
 
-/// The program. Exit codes: 0 for success, 1 for failure, 2 for a command line that is not understood, 130
-/// after Ctrl-C.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let ended = match cli.command {
-        Command::Demo(args) => demo::main(&args),
-        Command::Guard(args) => Err(args.exec().into()),
-        Command::Internal(part) => part.run().map(|()| ExitCode::SUCCESS),
-    };
-    match ended {
-        Ok(code) => code,
-        Err(error) => {
-            anstream::eprintln!("{}error:{} {error:#}", ERROR.render(), ERROR.render_reset());
-            ExitCode::FAILURE
+impl Command {
+    fn run(self, json: bool) -> Result<(), Failure> {
+        use interrupt::{block_on, droppable};
+        match self {
+            Self::Demo(args) => block_on(droppable(demo::run(&args, json))),
+            Self::Dev(args) => block_on(dev::run(args, json)),
+            Self::Run(args) => block_on(run::run(args, json)),
+            Self::Status(args) => block_on(droppable(status::run(args, json))),
+            Self::Jobs(args) => block_on(droppable(jobs::run(args, json))),
+            Self::Workers(args) => block_on(droppable(workers::run(args, json))),
+            Self::Key(command) => key::run(&command, json),
+            Self::Doctor(args) => block_on(droppable(doctor::run(args, json))),
+            Self::Completions(args) => manual::completions(&args, Cli::command()),
+            Self::Man(args) => manual::man(&args, Cli::command(), json),
+            Self::Guard(args) => Err(Failure::from(args.exec())),
+            Self::Internal(part) => Ok(part.run()?),
         }
     }
 }
 
-/// Switches itself off where there is no terminal, or `NO_COLOR` is set.
-const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+/// The program. How it ends stands in `--help`, as a table of exit codes.
+pub fn main() -> ExitCode {
+    let Cli { command, json } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
+    match command.run(json) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read has enough, and is gone: nobody wants to hear of it.
+        Err(failure) if failure.is_closed_pipe() => failure.exit.into(),
+        Err(failure) => {
+            output::failure(&failure, json);
+            failure.exit.into()
+        }
+    }
+}
+
+/// Says what is wrong with the command line; or shows the help that it asks for.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        return if error.print().is_ok() { ExitCode::SUCCESS } else { Exit::Failure.into() };
+    }
+    if std::env::args_os().any(|argument| argument == "--json") {
+        output::error_as_json(Exit::Usage, error.to_string().trim_end(), &serde_json::Value::Null);
+    }
+    // There is nobody to tell, then.
+    let _ = error.print();
+    Exit::Usage.into()
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rand::SeedableRng as _;
-use subrosa_client::{Client, JobError, SigningKey};
+use subrosa_client::{Client, SigningKey};
 use subrosa_examples::create_proof::{self, Options, Payload, Proof};
 use subrosa_protocol::{
     id::{JobId, WorkerName},
@@ -18,15 +18,18 @@ use super::{
     observer::Observer,
     story::{Seen, Story},
 };
-use crate::local::{Backend, Example, Local, Plan};
+use crate::{
+    exit::{Exit, Failure},
+    local::{Backend, Example, Local, LocalError, Plan},
+};
 
 /// What the proof is bound to. Distinctive, so that it can be looked for in what the broker carried.
 const LABEL: &str = "sub rosa: under the rose";
 
-/// Runs the demo to its verified result.
-pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
+/// Runs the demo to its verified result. Whatever it started ends when it returns or is dropped.
+pub(crate) async fn run(args: &Args, json: bool) -> Result<(), Failure> {
     let started = Instant::now();
-    let mut story = Story::new(args.json);
+    let mut story = Story::new(json);
     story.title();
     let backend = if args.process { Backend::Process } else { Backend::Resident };
     let plan = Plan { backend, ..Plan::new([Example::CreateProof])? };
@@ -37,13 +40,14 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
     ended
 }
 
-async fn job(args: &Args, local: &Local, story: &mut Story, started: Instant) -> anyhow::Result<()> {
+async fn job(args: &Args, local: &Local, story: &mut Story, started: Instant) -> Result<(), Failure> {
     let url = local.server.url();
     launcher_answers(url).await.with_context(|| said(local))?;
     let observer = Observer::start(url).await?;
 
     let identity = SigningKey::generate(&mut rand::rngs::StdRng::from_rng(&mut rand::rng()));
-    let client = Client::connect(url).identity(identity).trust(local.trust()?).await?;
+    let trust = local.trust().map_err(LocalError::from)?;
+    let client = Client::connect(url).identity(identity).trust(trust).await?;
     let value = args.value;
     let mut job = client
         .job(Example::CreateProof.name())
@@ -83,19 +87,20 @@ async fn job(args: &Args, local: &Local, story: &mut Story, started: Instant) ->
         Seen { seconds, messages: messages.len(), bytes: total(&messages), leaked: leaked(&messages, value) };
     match outcome {
         Ok(outcome) => {
-            anyhow::ensure!(!seen.leaked, "the broker has seen what it must not see");
+            if seen.leaked {
+                return Err(Failure::because(Exit::Failure, "the broker has seen what it must not see"));
+            }
             story.verified(&id, &outcome, &history, &seen);
             Ok(())
         }
         Err(error) => {
-            story.failed(&id, &error, &history, &seen);
-            Err(failure(error))
+            story.failed();
+            let report = serde_json::json!({
+                "verified": false, "job": id, "history": history, "seconds": seen.seconds,
+            });
+            Err(Failure::from(error).context("no verified result").reporting(report))
         }
     }
-}
-
-fn failure(error: JobError) -> anyhow::Error {
-    anyhow::Error::new(error).context("no verified result")
 }
 
 /// Waits until the launcher answers: the broker's view starts after that, because one listener to

@@ -3,19 +3,16 @@
 use std::io::IsTerminal as _;
 
 use anstream::println;
-use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use subrosa_client::{Event, JobError, JobId, Outcome, State};
+use subrosa_client::{Event, JobId, Outcome, State};
 use subrosa_examples::create_proof::Proof;
 use subrosa_protocol::encoding::hex;
 use subrosa_transport::Message;
 
-use crate::local::Local;
-
-const STRONG: Style = Style::new().bold();
-const FAINT: Style = Style::new().dimmed();
-const GOOD: Style = AnsiColor::Green.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
+use crate::{
+    local::Local,
+    output::{BAD, FAINT, GOOD, STRONG},
+};
 
 /// What the broker has seen, in numbers.
 pub(super) struct Seen {
@@ -151,18 +148,11 @@ impl Story {
         println!("  {:.2} s from the start to the verified result", seen.seconds);
     }
 
-    pub(super) fn failed(&self, job: &JobId, error: &JobError, history: &[String], seen: &Seen) {
-        if self.json {
-            let report = serde_json::json!({
-                "verified": false,
-                "job": job,
-                "error": error.to_string(),
-                "history": history,
-                "seconds": seen.seconds,
-            });
-            println!("{report}");
-            return;
+    pub(super) fn failed(&self) {
+        if !self.json {
+            println!(
+                "\n{BAD}✘ failed{BAD:#}: the client was told, sealed; the history says no more than a code"
+            );
         }
-        println!("\n{BAD}✘ failed{BAD:#}: the client was told, sealed; the history says no more than a code");
     }
 }

@@ -1,13 +1,14 @@
 //! The files of a local deployment: fresh keys, who trusts whom, the launcher's configuration.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::Serialize;
 
-use super::{Backend, LocalError, Plan, keys};
+use super::{Backend, LocalError, Plan, keys, own};
 
 /// Where they lie.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Files {
     pub(super) trust: PathBuf,
     pub(super) config: PathBuf,
     directory: PathBuf,
+    /// The key files that have a place of their own, by the worker's name.
+    keys: BTreeMap<String, PathBuf>,
 }
 
 /// The launcher's configuration, as far as a local deployment needs it.
@@ -34,12 +37,22 @@ struct Nats<'a> {
 #[derive(Serialize)]
 #[serde(tag = "backend", rename_all = "lowercase")]
 enum Worker<'a> {
-    Resident { name: &'a str },
-    Process { name: &'a str, command: Vec<&'a str>, key_file: PathBuf, trust_file: &'a Path },
+    Resident {
+        name: &'a str,
+    },
+    Process {
+        name: &'a str,
+        command: Vec<&'a str>,
+        key_file: PathBuf,
+        trust_file: &'a Path,
+    },
+    /// Says itself which backend it has.
+    #[serde(untagged)]
+    Own(toml::Table),
 }
 
 impl Files {
-    /// Makes the keys and writes everything down.
+    /// Makes the keys that are missing and writes everything down.
     pub(super) fn write(
         directory: &Path,
         plan: &Plan,
@@ -47,12 +60,21 @@ impl Files {
         program: &Path,
     ) -> Result<Self, LocalError> {
         let at = |name: &str| directory.join(name);
-        let files =
-            Self { trust: at("trust.json"), config: at("launcher.toml"), directory: directory.to_owned() };
+        let own = &plan.own.workers;
+        let named = |worker: &own::Worker| Some((worker.name.to_string(), worker.key_file.clone()?));
+        let files = Self {
+            trust: at("trust.json"),
+            config: at("launcher.toml"),
+            directory: directory.to_owned(),
+            keys: own.iter().filter_map(named).collect(),
+        };
         let examples = plan.workers.iter().map(|worker| worker.name());
         let mut workers = Vec::new();
         for name in examples.clone().chain(plan.others.iter().map(String::as_str)) {
             workers.push((name.parse()?, files.worker_key(name)));
+        }
+        for worker in own {
+            workers.push((worker.name.clone(), files.worker_key(worker.name.as_str())));
         }
         let keys = keys::Args { launcher: at("launcher.jwk"), worker: workers, trust: files.trust.clone() };
         keys.run().map_err(|error| LocalError::Setup(format!("{error:#}")))?;
@@ -64,11 +86,27 @@ impl Files {
             worker: examples
                 .map(|name| files.worker(name, plan.backend, program))
                 .chain(plan.others.iter().map(|name| Worker::Resident { name }))
+                .chain(own.iter().map(|worker| Worker::Own(files.own(worker))))
                 .collect(),
         };
-        let text = toml::to_string(&config).map_err(io::Error::other);
+        let text = toml::Table::try_from(&config).map(|mut table| {
+            table.extend(plan.own.settings.clone());
+            table.to_string()
+        });
+        let text = text.map_err(io::Error::other);
         write(&files.config, &text.map_err(|error| LocalError::File { path: files.config.clone(), error })?)?;
         Ok(files)
+    }
+
+    /// What the launcher is told of a worker of one's own.
+    fn own(&self, worker: &own::Worker) -> toml::Table {
+        let mut entry = worker.entry.clone();
+        if entry.get("backend").and_then(toml::Value::as_str) == Some("process") {
+            let path = |path: &Path| path.to_string_lossy().into_owned();
+            entry.insert("key_file".to_owned(), path(&self.worker_key(worker.name.as_str())).into());
+            entry.entry("trust_file").or_insert_with(|| path(&self.trust).into());
+        }
+        entry
     }
 
     fn worker<'a>(&'a self, name: &'a str, backend: Backend, program: &'a str) -> Worker<'a> {
@@ -85,7 +123,7 @@ impl Files {
 
     /// A worker's signing key.
     pub(super) fn worker_key(&self, name: &str) -> PathBuf {
-        self.directory.join(format!("{name}.jwk"))
+        self.keys.get(name).cloned().unwrap_or_else(|| self.directory.join(format!("{name}.jwk")))
     }
 }
 

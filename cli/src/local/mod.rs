@@ -2,9 +2,12 @@
 //! its own, with fresh keys in a temporary directory. It ends with this process, however that ends.
 
 mod files;
+mod group;
 pub(crate) mod keys;
+mod own;
 
 use std::{
+    ffi::OsString,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -14,14 +17,18 @@ use std::{
 
 use subrosa_launcher::guard::Guard;
 use subrosa_protocol::{
-    id::NameError,
+    id::{NameError, WorkerName},
     identity::{Trust, TrustError},
 };
 use tempfile::TempDir;
 use thiserror::Error;
 use tokio::process::{Child, Command};
 
-use self::files::Files;
+use self::{files::Files, own::Program};
+pub use self::{
+    group::Group,
+    own::{Own, OwnError},
+};
 pub use crate::internal::Example;
 use crate::server::{self, Progress, Server, ServerError};
 
@@ -52,6 +59,13 @@ pub struct Plan {
     pub launchers: usize,
     /// How many processes there are of each resident worker.
     pub replicas: usize,
+    /// Workers of one's own, and settings of the launchers.
+    pub own: Own,
+    /// Where keys, configuration and streams are kept; without one, in a temporary directory that is removed
+    /// at the end.
+    pub state_dir: Option<PathBuf>,
+    /// The server's port; without one, a free one.
+    pub port: Option<u16>,
 }
 
 impl Plan {
@@ -74,6 +88,9 @@ impl Plan {
             backend: Backend::Resident,
             launchers: 1,
             replicas: 1,
+            own: Own::default(),
+            state_dir: None,
+            port: None,
         }
     }
 }
@@ -125,12 +142,38 @@ pub struct Local {
     pub server: Server,
     /// The launchers.
     pub launchers: Vec<Child>,
-    /// The resident workers.
+    /// The resident workers of the examples.
     pub workers: Vec<Child>,
+    /// The resident workers of one's own that this deployment runs.
+    pub own: Vec<(WorkerName, Group)>,
     files: Files,
     plan: Plan,
     // Last: what runs may still write there.
-    directory: TempDir,
+    directory: Directory,
+}
+
+/// Where the files of a deployment lie.
+#[derive(Debug)]
+enum Directory {
+    Temporary(TempDir),
+    Kept(PathBuf),
+}
+
+impl Directory {
+    fn prepare(wanted: Option<&Path>) -> io::Result<Self> {
+        let Some(path) = wanted else {
+            return Ok(Self::Temporary(tempfile::Builder::new().prefix("subrosa-").tempdir()?));
+        };
+        std::fs::create_dir_all(path)?;
+        Ok(Self::Kept(path.canonicalize()?))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(directory) => directory.path(),
+            Self::Kept(path) => path,
+        }
+    }
 }
 
 impl Local {
@@ -141,7 +184,9 @@ impl Local {
     /// See [`LocalError`].
     pub async fn start(plan: Plan, progress: &mut Progress<'_>) -> Result<Self, LocalError> {
         let guard = Guard::new(plan.program.clone());
-        let server = server::start(server::Options::new(guard), progress).await?;
+        let state_dir = plan.state_dir.as_ref().map(|state| state.join("nats"));
+        let options = server::Options { state_dir, port: plan.port, ..server::Options::new(guard) };
+        let server = server::start(options, progress).await?;
         Self::on(server, plan).await
     }
 
@@ -151,13 +196,16 @@ impl Local {
     ///
     /// See [`LocalError`].
     pub async fn on(server: Server, plan: Plan) -> Result<Self, LocalError> {
-        let temporary = |error| LocalError::File { path: std::env::temp_dir(), error };
-        let directory = tempfile::Builder::new().prefix("subrosa-").tempdir().map_err(temporary)?;
+        let directory = Directory::prepare(plan.state_dir.as_deref()).map_err(|error| LocalError::File {
+            path: plan.state_dir.clone().unwrap_or_else(std::env::temp_dir),
+            error,
+        })?;
         let files = Files::write(directory.path(), &plan, server.url(), &plan.program)?;
         let setup = |error: &dyn std::error::Error| LocalError::Setup(error.to_string());
         let config = subrosa_launcher::Config::from_file(&files.config).map_err(|error| setup(&error))?;
         subrosa_launcher::setup(&config).await.map_err(|error| setup(&error))?;
-        let mut local = Self { server, launchers: Vec::new(), workers: Vec::new(), files, plan, directory };
+        let (launchers, workers, own) = (Vec::new(), Vec::new(), Vec::new());
+        let mut local = Self { server, launchers, workers, own, files, plan, directory };
         for _ in 0..local.plan.launchers {
             local.start_launcher()?;
         }
@@ -166,6 +214,11 @@ impl Local {
                 for _ in 0..local.plan.replicas {
                     local.start_worker(worker)?;
                 }
+            }
+        }
+        for worker in local.plan.own.workers.clone() {
+            if let Some(program) = &worker.program {
+                local.start_own(&worker, program)?;
             }
         }
         Ok(local)
@@ -191,14 +244,37 @@ impl Local {
     /// [`LocalError::Start`]
     pub fn start_worker(&mut self, worker: Example) -> Result<(), LocalError> {
         let mut command = self.part();
-        command
-            .args(["worker", worker.name()])
-            .env("SUBROSA_NATS_URL", self.server.url())
-            .env("SUBROSA_KEY_FILE", self.files.worker_key(worker.name()))
-            .env("SUBROSA_TRUST_FILE", &self.files.trust);
+        command.args(["worker", worker.name()]).envs(self.environment(worker.name()));
         let child = self.spawn(command, "worker")?;
         self.workers.push(child);
         Ok(())
+    }
+
+    /// Starts a program of one's own as a resident worker. What it says is shown.
+    fn start_own(&mut self, worker: &own::Worker, program: &Program) -> Result<(), LocalError> {
+        let Some((name, args)) = program.command.split_first() else { return Ok(()) };
+        let mut command = Guard::new(self.plan.program.clone()).command(name);
+        command.args(args).envs(self.environment(worker.name.as_str())).envs(&program.env);
+        command.stdin(Stdio::null()).stdout(io::stderr());
+        let group = Group::start(command).map_err(|error| LocalError::Start { part: "worker", error })?;
+        self.own.push((worker.name.clone(), group));
+        Ok(())
+    }
+
+    /// What a resident worker of this name is told by its environment.
+    pub fn environment(&self, worker: &str) -> [(&'static str, OsString); 3] {
+        [
+            ("SUBROSA_NATS_URL", self.server.url().into()),
+            ("SUBROSA_KEY_FILE", self.files.worker_key(worker).into()),
+            ("SUBROSA_TRUST_FILE", self.files.trust.clone().into()),
+        ]
+    }
+
+    /// The names of the workers that somebody else is to run.
+    pub fn run_elsewhere(&self) -> impl Iterator<Item = &WorkerName> {
+        let resident =
+            |worker: &&own::Worker| worker.program.is_none() && worker.entry.get("command").is_none();
+        self.plan.own.workers.iter().filter(resident).map(|worker| &worker.name)
     }
 
     fn part(&self) -> Command {
@@ -250,7 +326,11 @@ impl Local {
     ///
     /// When the server cannot be stopped; everything else is stopped by then.
     pub async fn stop(self) -> Result<(), LocalError> {
-        let Self { server, launchers, workers, directory, .. } = self;
+        let Self { server, launchers, workers, own, directory, .. } = self;
+        own.iter().for_each(|(_, group)| group.terminate());
+        for (_, group) in own {
+            group.end().await;
+        }
         for children in [workers, launchers] {
             children.iter().for_each(terminate);
             for mut child in children {

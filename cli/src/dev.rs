@@ -1,0 +1,150 @@
+//! `subrosa dev`: a whole deployment on this machine, for as long as it runs.
+
+use std::{net::TcpListener, path::PathBuf, time::Duration};
+
+use anstream::eprintln;
+use subrosa_client::{Launchers, Namespace};
+use subrosa_protocol::id::WorkerName;
+use subrosa_transport::Connect;
+use tokio::time::interval;
+
+use crate::{
+    exit::{Exit, Failure},
+    interrupt,
+    local::{Example, Local, LocalError, Own, Plan},
+    nats::DEFAULT_URL,
+    output::{self, FAINT, STRONG, WARN},
+};
+
+/// How long the launcher may take until it answers.
+const READY: Duration = Duration::from_secs(30);
+/// How often to look whether everything still runs.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Options of `subrosa dev`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The server's port; 0 for any that is free. Without it, 4222 if that is free
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Keep keys, configuration and streams in this directory, instead of a temporary one that is removed
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Add workers of your own, and settings of the launcher: see `docs/commands.md`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl From<LocalError> for Failure {
+    fn from(error: LocalError) -> Self {
+        Self::new(Exit::Failure, error)
+    }
+}
+
+/// Runs until it is told to end; then that is a success.
+pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
+    let told = interrupt::until_told()?;
+    let own = match &args.config {
+        Some(path) => Own::from_file(path).map_err(|error| Failure::new(Exit::Usage, error))?,
+        None => Own::default(),
+    };
+    let mut plan = Plan::new([Example::CreateProof, Example::Echo])?;
+    (plan.own, plan.state_dir, plan.port) = (own, args.state_dir, port(args.port));
+    tokio::pin!(told);
+    let mut progress = |message: &str| eprintln!("{message}");
+    let mut local = tokio::select! {
+        local = Local::start(plan, &mut progress) => local?,
+        _ = &mut told => return Ok(()),
+    };
+    let ended = tokio::select! {
+        ended = serve(&mut local, json) => ended,
+        _ = &mut told => Ok(()),
+    };
+    local.stop().await?;
+    ended
+}
+
+/// The port that is asked for; or the one that clients try first, if nobody has it.
+fn port(wanted: Option<u16>) -> Option<u16> {
+    match wanted {
+        Some(0) => None,
+        Some(port) => Some(port),
+        None => {
+            let usual = DEFAULT_URL.rsplit(':').next()?.parse().ok()?;
+            TcpListener::bind(("127.0.0.1", usual)).is_ok().then_some(usual)
+        }
+    }
+}
+
+/// Says that everything is ready, and then when something is not any more.
+async fn serve(local: &mut Local, json: bool) -> Result<(), Failure> {
+    let url = local.server.url().to_owned();
+    let connection = Connect::new(&url, "subrosa dev").connect().await?;
+    let launchers = Launchers::new(connection, Namespace::default());
+    let mut asked = Box::pin(launchers.workers(READY));
+    let mut looks = interval(LOOK);
+    loop {
+        tokio::select! {
+            answer = &mut asked => {
+                answer.map_err(|error| Failure::from(error).context(said(local)))?;
+                break;
+            }
+            _ = looks.tick() => still_runs(local)?,
+        }
+    }
+    if json {
+        output::json(&serde_json::json!({ "nats": url, "trust": local.trust_file() }))?;
+    } else {
+        let trust = local.trust_file().display();
+        output::line(format_args!("{STRONG}ready{STRONG:#}  nats {url}  trust {trust}"))?;
+        hints(local, &url);
+    }
+    loop {
+        looks.tick().await;
+        still_runs(local)?;
+        local.own.retain_mut(|(worker, group)| match group.try_wait() {
+            Ok(Some(status)) => {
+                eprintln!("{WARN}ended{WARN:#}  {worker}: {status}");
+                false
+            }
+            Ok(None) | Err(_) => true,
+        });
+    }
+}
+
+fn hints(local: &Local, url: &str) {
+    let trust = local.trust_file().display();
+    let nats = if url == DEFAULT_URL { String::new() } else { format!(" --nats {url}") };
+    eprintln!("{FAINT}try{FAINT:#}    subrosa run echo --payload '\"hello\"'{nats} --trust {trust}");
+    let elsewhere: Vec<&WorkerName> = local.run_elsewhere().collect();
+    for worker in elsewhere {
+        let variables = local.environment(worker.as_str());
+        let variables = variables.map(|(name, value)| format!("{name}={}", value.display()));
+        eprintln!("{FAINT}start{FAINT:#}  {worker} with {}", variables.join(" "));
+    }
+}
+
+/// Launchers and example workers do not end by themselves.
+fn still_runs(local: &mut Local) -> Result<(), Failure> {
+    for (part, log) in [("launcher", local.log("launcher")), ("worker", local.log("worker"))] {
+        let children = if part == "launcher" { &mut local.launchers } else { &mut local.workers };
+        for child in children {
+            if let Some(status) = child.try_wait()? {
+                let text = format!("a {part} has ended ({status}):\n{}", tail(&log));
+                return Err(Failure::because(Exit::Failure, text));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn said(local: &Local) -> String {
+    format!("the launcher does not answer; it said:\n{}", tail(&local.log("launcher")))
+}
+
+/// The last lines of a log.
+fn tail(path: &std::path::Path) -> String {
+    let log = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    lines.iter().skip(lines.len().saturating_sub(10)).copied().collect::<Vec<_>>().join("\n")
+}

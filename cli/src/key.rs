@@ -1,0 +1,90 @@
+//! `subrosa key`: signing keys, as JWK files.
+
+use std::{io, path::PathBuf};
+
+use clap::Subcommand;
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
+use subrosa_client::{
+    SigningKey, Thumbprint,
+    identity::{
+        PublicKey,
+        file::{self, KeyFileError},
+    },
+};
+
+use crate::{
+    exit::{Exit, Failure},
+    output,
+};
+
+/// What to do with a key.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a signing key, in a new file that only its owner can read
+    New {
+        /// The file; an existing one is never overwritten
+        file: PathBuf,
+    },
+    /// Print a key's public half, as a JWK for a trust file
+    Show {
+        /// A private or public key file
+        file: PathBuf,
+    },
+    /// Print a key's name: its RFC 7638 thumbprint
+    Thumbprint {
+        /// A private or public key file
+        file: PathBuf,
+    },
+}
+
+impl From<KeyFileError> for Failure {
+    fn from(error: KeyFileError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}
+
+pub(crate) fn run(command: &Command, json: bool) -> Result<(), Failure> {
+    match command {
+        Command::New { file } => {
+            // Straight from the system: whoever found a generator's seed could make the key again.
+            let key = SigningKey::generate(&mut UnwrapErr(SysRng));
+            file::create(file, &key)?;
+            let thumbprint = key.thumbprint();
+            if json {
+                output::json(&serde_json::json!({ "file": file, "thumbprint": thumbprint }))?;
+            } else {
+                output::line(format_args!("{thumbprint}"))?;
+            }
+        }
+        Command::Show { file } => {
+            let jwk = public(file)?.to_jwk();
+            match serde_json::to_string_pretty(&jwk) {
+                Ok(text) if !json => output::line(format_args!("{text}"))?,
+                _ => output::json(&jwk)?,
+            }
+        }
+        Command::Thumbprint { file } => show(public(file)?.thumbprint(), json)?,
+    }
+    Ok(())
+}
+
+fn show(thumbprint: Thumbprint, json: bool) -> io::Result<()> {
+    if json {
+        output::json(&serde_json::json!({ "thumbprint": thumbprint }))
+    } else {
+        output::line(format_args!("{thumbprint}"))
+    }
+}
+
+/// The public half of the key in this file.
+fn public(path: &PathBuf) -> Result<PublicKey, Failure> {
+    match file::load_public(path) {
+        Ok(key) => Ok(key),
+        // With a private member: then the rules for private key files hold.
+        Err(refused) => match file::load(path) {
+            Ok(key) => Ok(key.public().clone()),
+            Err(error @ KeyFileError::LooseMode { .. }) => Err(error.into()),
+            Err(_) => Err(refused.into()),
+        },
+    }
+}

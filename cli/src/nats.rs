@@ -1,0 +1,49 @@
+//! Where NATS is, and as whom to connect: the options that most commands share.
+
+use std::{path::PathBuf, time::Duration};
+
+use subrosa_client::Namespace;
+use subrosa_transport::{Connect, Connection};
+
+use crate::exit::Failure;
+
+/// The server's URL if nothing else is said.
+pub(crate) const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
+
+/// How to reach NATS.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "NATS")]
+pub(crate) struct Nats {
+    /// The server's URL, or several with commas between them
+    #[arg(long = "nats", value_name = "URL", env = "SUBROSA_NATS_URL", hide_env_values = true,
+          default_value = DEFAULT_URL)]
+    pub(crate) url: String,
+    /// A NATS credentials file
+    #[arg(long, value_name = "FILE", env = "SUBROSA_NATS_CREDS")]
+    pub(crate) creds: Option<PathBuf>,
+    /// The prefix of reply subjects that this user may listen to
+    #[arg(long, value_name = "PREFIX", env = "SUBROSA_INBOX_PREFIX", default_value = "_INBOX")]
+    pub(crate) inbox_prefix: String,
+    /// The first token of every subject
+    #[arg(long, value_name = "TOKEN", env = "SUBROSA_NAMESPACE", default_value = "subrosa")]
+    pub(crate) namespace: Namespace,
+    /// How long to try to reach server and launcher
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) patience: u64,
+}
+
+impl Nats {
+    /// How long to try.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience)
+    }
+
+    /// Connects as `name`.
+    pub(crate) async fn connect(&self, name: &str) -> Result<Connection, Failure> {
+        let mut connect = Connect::new(&self.url, name);
+        connect.credentials.clone_from(&self.creds);
+        connect.inbox_prefix = Some(self.inbox_prefix.clone());
+        connect.deadline = Some(self.patience());
+        Ok(connect.connect().await?)
+    }
+}

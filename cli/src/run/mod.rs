@@ -1,0 +1,192 @@
+//! `subrosa run`: one job, from here.
+
+mod input;
+mod show;
+
+use std::{path::PathBuf, time::Duration};
+
+use subrosa_client::{Bytes, Client, Job, JobBuilder, SigningKey, Timing, Trust, identity::file};
+
+use self::{
+    input::{Input, Text},
+    show::Show,
+};
+use crate::{
+    exit::{Exit, Failure},
+    interrupt,
+    nats::Nats,
+};
+
+/// How long the end of a job may take to be recorded before this program ends all the same.
+const CLOSE: Duration = Duration::from_secs(15);
+
+/// Options of `subrosa run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The worker's name
+    worker: String,
+    /// The client's options: JSON, or @FILE, or - for standard input
+    #[arg(long, value_name = "JSON", default_value = "null")]
+    options: Input,
+    /// The payload: JSON, or @FILE, or - for standard input
+    #[arg(long, value_name = "JSON", default_value = "null")]
+    payload: Input,
+    /// Send the payload as bytes, whatever they are
+    #[arg(long)]
+    bytes: bool,
+    /// The trust file that names the workers' public keys
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SUBROSA_TRUST_FILE",
+        required_unless_present = "danger_trust_any_worker"
+    )]
+    trust: Option<PathBuf>,
+    /// Show the payload to whoever answers, for experiments: the broker can answer too
+    #[arg(long, conflicts_with = "trust")]
+    danger_trust_any_worker: bool,
+    /// Sign the job with this key, as its owner. Without one, the job is anonymous
+    #[arg(long, value_name = "FILE", env = "SUBROSA_KEY_FILE")]
+    key: Option<PathBuf>,
+    /// A public text that everyone between client and worker can read
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+    /// How long the job may wait for a worker
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = seconds())]
+    expires_in: u64,
+    /// How long one attempt may run
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = seconds())]
+    timeout: u64,
+    /// How many attempts may be made if workers are lost
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=10))]
+    attempts: u16,
+    /// The token of subrosa.v1.client.TOKEN that this user may listen to; a random one by default
+    #[arg(long, value_name = "TOKEN", env = "SUBROSA_REPLY_TOKEN")]
+    reply_token: Option<String>,
+    /// Say nothing but the result
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    nats: Nats,
+}
+
+/// At most a day.
+fn seconds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=86_400)
+}
+
+/// What the command line and its files say, checked before anything is sent.
+struct Order {
+    options: Text,
+    payload: Text,
+    trust: Trust,
+    key: Option<SigningKey>,
+}
+
+impl Order {
+    fn read(args: &Args) -> Result<Self, Failure> {
+        if args.options.is_stdin() && args.payload.is_stdin() {
+            return Err(Failure::usage("only one of --options and --payload can be standard input"));
+        }
+        let trust = args.trust.as_ref().map(Trust::from_file).transpose();
+        let trust = trust.map_err(|error| Failure::new(Exit::Usage, error))?;
+        let key = args.key.as_ref().map(file::load).transpose()?;
+        Ok(Self {
+            options: args.options.read()?.json("--options")?,
+            payload: match args.bytes {
+                true => args.payload.read()?,
+                false => args.payload.read()?.json("--payload")?,
+            },
+            trust: trust.unwrap_or_else(Trust::danger_trust_any_worker),
+            key,
+        })
+    }
+}
+
+/// Runs the job. Ctrl-C cancels it.
+pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
+    let Order { options, payload, trust, key } = Order::read(&args)?;
+    let mut connect = Client::connect(&args.nats.url)
+        .trust(trust)
+        .inbox_prefix(&args.nats.inbox_prefix)
+        .namespace(args.nats.namespace.clone())
+        .connect_timeout(args.nats.patience())
+        .timing(timing(&args));
+    if let Some(key) = key {
+        connect = connect.identity(key);
+    }
+    if let Some(creds) = &args.nats.creds {
+        connect = connect.credentials(creds);
+    }
+    if let Some(token) = &args.reply_token {
+        connect = connect.reply_token(token);
+    }
+    let client = connect.await?;
+    let told = interrupt::until_told()?;
+    let mut job = client
+        .job(&args.worker)
+        .options_value(options.into_json())
+        .expires_in(Duration::from_secs(args.expires_in))
+        .timeout(Duration::from_secs(args.timeout))
+        .max_attempts(args.attempts);
+    job = match args.bytes {
+        true => job.payload_bytes(Bytes(payload.into_bytes())),
+        false => job.payload_value(payload.into_json()),
+    };
+    if let Some(label) = &args.label {
+        job = job.label(label);
+    }
+    let ended = launch_and_follow(job, Show::new(json, args.quiet), told).await;
+    // A job that was dropped is cancelled, which this sees to.
+    client.close().await;
+    ended
+}
+
+async fn launch_and_follow(
+    job: JobBuilder<'_>,
+    show: Show,
+    told: impl Future<Output = Failure>,
+) -> Result<(), Failure> {
+    tokio::pin!(told);
+    let launch = job.launch();
+    tokio::pin!(launch);
+    let job = tokio::select! {
+        launched = &mut launch => launched?,
+        told = &mut told => {
+            // It may be queued by now, and nobody else has the token that cancels it.
+            drop(launch.await);
+            return Err(told);
+        }
+    };
+    tokio::select! {
+        ended = follow(job, show) => ended,
+        told = told => Err(told),
+    }
+}
+
+fn timing(args: &Args) -> Timing {
+    let mut timing = Timing::default();
+    timing.admission = args.nats.patience();
+    timing.close = CLOSE;
+    timing
+}
+
+async fn follow(mut job: Job, show: Show) -> Result<(), Failure> {
+    let id = *job.id();
+    show.launched(&id);
+    let mut events = job.events();
+    let outcome = job.result_bytes();
+    tokio::pin!(outcome);
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.next() => show.event(&event),
+            outcome = &mut outcome => break outcome,
+        }
+    };
+    while let Some(event) = events.next().await {
+        show.event(&event);
+    }
+    let outcome = outcome.map_err(|error| Failure::from(error).reporting(serde_json::json!({ "job": id })));
+    show.result(&id, outcome?)
+}
