@@ -1,0 +1,146 @@
+"""Sections 5 to 7: what a client and a worker take, and when."""
+
+import hpke
+import jose
+from jose import thumbprint, verify_compact
+from message import (
+    DONE,
+    DONE_REPLY,
+    EVENT,
+    OPTIONS,
+    OPTIONS_REPLY,
+    READY,
+    READY_REPLY,
+    Header,
+    open_envelope,
+)
+from refused import Refused, require
+from texts import b64u, b64u_decode, integer, is_job_id, is_worker_name, read_object, sha256
+
+
+def read_proof(jws, job_id, worker, enc, attempt):
+    """The thumbprint of who signed the proof of a worker."""
+    payload, key = verify_compact("subrosa-worker", jws, 4096)
+    claims = read_object(payload)
+    require(is_job_id(claims.get("job")) and claims["job"] == job_id, "job")
+    require(is_worker_name(claims.get("worker")) and claims["worker"] == worker, "worker")
+    require(b64u_decode(claims.get("enc"), "enc", 32) == sha256(enc), "enc")
+    require(integer(claims.get("attempt"), "attempt") == attempt, "attempt")
+    return thumbprint(key)
+
+
+class Client:
+    """A client that waits for messages of one job."""
+
+    def __init__(self, job, secret, nonces, trust):
+        self.job, self.secret, self.trust = job, secret, trust
+        self.nonces = iter(nonces)
+        self.highest = 0
+        self.state = "launched"
+
+    def sent(self, envelope):
+        """A reply of this client's own."""
+        header = Header(envelope)
+        require((header.attempt, header.key) == (self.highest, self.nonce), "past")
+        head = open_envelope(self.to_worker, envelope).head
+        expected = {"owes options": OPTIONS_REPLY, "owes payload": READY_REPLY, "owes status": DONE_REPLY}
+        require(expected.get(self.state) == header.kind and head.get("re") == self.latest[0], "past")
+        after = {OPTIONS_REPLY: "ready", READY_REPLY: "done", DONE_REPLY: "over"}
+        self.state = "over" if "error" in head else after[header.kind]
+
+    def receive(self, envelope):
+        header = Header(envelope)
+        require(header.kind in (OPTIONS, READY, DONE, EVENT), "kind" if self.state == "launched" else "session")
+        if self.state != "launched" and envelope == self.latest[1]:
+            raise Refused("number", "repeat")
+        if header.kind == OPTIONS:
+            return self.receive_options(header, envelope)
+        require(self.state not in ("launched", "over"), "state")
+        require((header.attempt, header.key) == (self.highest, self.enc), "session")
+        waits_for = {"ready": (READY, DONE), "done": (DONE,)}.get(self.state, ())
+        require(header.kind == EVENT or header.kind in waits_for, "state")
+        require(header.number > self.numbers.get(header.kind, -1), "number")
+        opened = open_envelope(self.to_client, envelope)
+        require(("event" in opened.head) == (header.kind == EVENT), "event")
+        if header.kind == DONE and self.state == "ready":
+            require("error" in opened.head, "state")
+        self.numbers[header.kind] = header.number
+        if header.kind != EVENT:
+            self.latest = (header.number, envelope)
+            self.state = "owes payload" if header.kind == READY else "owes status"
+        return opened
+
+    def receive_options(self, header, envelope):
+        require(header.number == 0, "number")
+        members = self.job.members
+        require(self.highest < header.attempt <= members["max_attempts"], "attempt")
+        enc = envelope[44:76]
+        require(len(envelope) >= 92, "short")
+        require(enc == header.key, "enc")
+        require("psk_id" not in members, "psk")
+        exporter = hpke.Exporter(self.secret, enc, enc, self.job.client_key, self.job.info)
+        opened = open_envelope(exporter.options_key(), envelope)
+        require("worker" in opened.head, "proof")
+        require("instance" in opened.head, "instance")
+        require("event" not in opened.head, "event")
+        try:
+            worker = read_proof(opened.head["worker"], self.job.id, members["worker"], enc, header.attempt)
+        except Refused:
+            raise Refused("proof") from None
+        require(self.trust.worker(worker, members["worker"]), "trust", "untrusted")
+        self.highest, self.enc, self.nonce = header.attempt, enc, next(self.nonces)
+        self.to_client = exporter.to_client_key(self.nonce)
+        self.to_worker = exporter.to_worker_key(self.nonce)
+        self.numbers, self.latest, self.state = {}, (0, envelope), "owes options"
+        return opened
+
+
+class Worker:
+    """A worker that serves one attempt at one job."""
+
+    def __init__(self, job, secret, attempt, seed, instance):
+        self.job, self.attempt, self.enc = job, attempt, hpke.public(secret)
+        self.identity, self.instance = thumbprint(jose.public(seed)), instance
+        self.exporter = hpke.Exporter(secret, job.client_key, self.enc, job.client_key, job.info)
+        self.nonce = None
+        self.numbers = {}
+
+    def sent(self, envelope):
+        """A message of this worker's own."""
+        header = Header(envelope)
+        require((header.attempt, header.key) == (self.attempt, self.enc), "past")
+        if header.kind == OPTIONS:
+            require(envelope[44:76] == self.enc, "past")
+            self.sealed = open_envelope(self.exporter.options_key(), envelope)
+            head, worker = self.sealed.head, self.job.members["worker"]
+            signer = read_proof(head["worker"], self.job.id, worker, self.enc, self.attempt)
+            require((signer, head["instance"]) == (self.identity, self.instance), "past")
+        else:
+            self.sealed = open_envelope(self.exporter.to_client_key(self.nonce), envelope)
+        if header.kind != EVENT:
+            self.step, self.waits_for = header.number, header.kind | 0x80
+
+    def receive(self, envelope):
+        header = Header(envelope)
+        require(header.kind == self.waits_for, "state")
+        require(header.attempt == self.attempt, "session")
+        require(self.nonce is None or header.key == self.nonce, "session")
+        require(header.number > self.numbers.get(header.kind, -1), "number")
+        opened = open_envelope(self.exporter.to_worker_key(header.key), envelope)
+        require(opened.head.get("re") == self.step, "re")
+        failed = "error" in self.sealed.head or "error" in opened.head
+        if header.kind == DONE_REPLY and not failed:
+            token = b64u_decode(opened.head.get("close"), "close", 32)
+            require(sha256(sha256(token)) == b64u_decode(self.job.members["close"], "close"), "close")
+        if header.kind == READY_REPLY and "input" in self.job.members and not failed:
+            self.check_input(opened)
+        self.nonce = header.key
+        self.numbers[header.kind] = header.number
+        self.waits_for = None
+        return opened
+
+    def check_input(self, opened):
+        salt = opened.head.get("salt")
+        require(salt is not None, "input", "bad_input")
+        bound = b64u(sha256(b64u_decode(salt, "salt") + sha256(opened.body)))
+        require(bound == self.job.members["input"], "input", "bad_input")

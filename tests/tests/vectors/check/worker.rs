@@ -1,0 +1,177 @@
+//! A worker in the state that a file's past has brought it to.
+
+use subrosa_protocol::{
+    hpke::{self, Exporter, Mode},
+    id::Attempt,
+    identity::SigningKey,
+    job::Job,
+    secret::Secret,
+    session::worker::{
+        Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, HasOptions, HasPayload, Offer,
+        Setup, input_fits,
+    },
+    wire::{Header, Kind},
+};
+
+use super::{
+    fields::Given,
+    messages::{End, Got, Refused},
+    unseal::{Plain, unseal},
+};
+
+const MAX_BYTES: usize = 1 << 20;
+
+pub(crate) struct Worker {
+    job: Job,
+    exporter: Exporter,
+    nonce: [u8; 32],
+    state: State,
+}
+
+enum State {
+    Over,
+    Offer(Offer),
+    AwaitOptions(AwaitOptions),
+    HasOptions(HasOptions),
+    AwaitPayload(AwaitPayload),
+    HasPayload(HasPayload),
+    AwaitStatus(AwaitStatus),
+    AwaitAcknowledgement(AwaitAcknowledgement),
+}
+
+impl Worker {
+    pub(crate) fn new(
+        job: Job,
+        secret: [u8; 32],
+        attempt: u16,
+        mut seed: [u8; 32],
+        instance: &str,
+    ) -> Result<Self, String> {
+        let identity = SigningKey::from_seed(&Secret::take(&mut seed));
+        let setup = Setup {
+            job: &job,
+            attempt: Attempt::new(attempt).map_err(|error| error.to_string())?,
+            identity: &identity,
+            instance: instance.parse().map_err(|_| "`instance` is none".to_owned())?,
+            max_envelope_bytes: MAX_BYTES,
+        };
+        let offer = Offer::new(&setup, &mut Given::new(secret)).map_err(|error| error.to_string())?;
+        let (key, info) = (&job.description().client_key, job.info());
+        let sender = hpke::setup_sender(&mut Given::new(secret), key, &info, Mode::Base);
+        let (_, exporter) = sender.map_err(|error| error.to_string())?;
+        Ok(Self { exporter, job, nonce: [0; 32], state: State::Offer(offer) })
+    }
+
+    /// Drops a message.
+    fn stays(&mut self, state: State) -> Result<Got, Refused> {
+        self.state = state;
+        Err("drop")
+    }
+
+    /// Moves on, if the answer is no error.
+    fn took<S>(&mut self, answer: Answer<S>, next: impl FnOnce(S) -> State) -> Result<Got, Refused> {
+        match answer {
+            Answer::Failed(error) => Ok(Got::Error(error)),
+            Answer::Accepted { next: state, opened } => {
+                self.state = next(state);
+                Ok(Got::Opened(opened))
+            }
+        }
+    }
+
+    fn check_input(&self, got: Got) -> Result<Got, Refused> {
+        match (&self.job.description().input, &got) {
+            (Some(input), Got::Opened(opened))
+                if !input_fits(input, opened.head().salt.as_ref(), opened.body()) =>
+            {
+                Err("bad_input")
+            }
+            _ => Ok(got),
+        }
+    }
+
+    fn unseal_own(&self, header: &Header, envelope: &[u8]) -> Option<Plain> {
+        match header.kind {
+            Kind::Options => unseal(&self.exporter, &[b"subrosa/1 options"], envelope),
+            _ => unseal(&self.exporter, &[b"subrosa/1 worker to client", &self.nonce], envelope),
+        }
+    }
+}
+
+impl End for Worker {
+    fn sends(&self, kind: u8) -> bool {
+        kind & 0x80 == 0
+    }
+
+    fn send(&mut self, envelope: &[u8]) -> Result<(), String> {
+        let header = Header::decode(envelope).ok_or("has no header")?;
+        let Plain { head, body, .. } = self.unseal_own(&header, envelope).ok_or("does not open")?;
+        let state = std::mem::replace(&mut self.state, State::Over);
+        let (state, sealed) = match (header.kind, state, head.error, head.event) {
+            (Kind::Options, State::Offer(offer), None, None) => {
+                let sent = offer.options(body).map_err(|error| error.to_string())?;
+                (State::AwaitOptions(sent.next), sent.envelope)
+            }
+            (Kind::Ready, State::HasOptions(has), None, None) => {
+                let sent = has.ready(body).map_err(|error| error.to_string())?;
+                (State::AwaitPayload(sent.next), sent.envelope)
+            }
+            (Kind::Done, State::HasPayload(has), None, None) => {
+                let sent = has.done(body).map_err(|error| error.to_string())?;
+                (State::AwaitStatus(sent.next), sent.envelope)
+            }
+            (Kind::Done, State::HasOptions(has), Some(error), None) => {
+                let sent = has.fail(error).map_err(|error| error.to_string())?;
+                (State::AwaitAcknowledgement(sent.next), sent.envelope)
+            }
+            (Kind::Done, State::HasPayload(has), Some(error), None) => {
+                let sent = has.fail(error).map_err(|error| error.to_string())?;
+                (State::AwaitAcknowledgement(sent.next), sent.envelope)
+            }
+            (Kind::Event, State::HasOptions(mut has), None, Some(event)) => {
+                let sealed = has.event(event).map_err(|error| error.to_string())?;
+                (State::HasOptions(has), sealed)
+            }
+            (Kind::Event, State::HasPayload(mut has), None, Some(event)) => {
+                let sealed = has.event(event).map_err(|error| error.to_string())?;
+                (State::HasPayload(has), sealed)
+            }
+            _ => return Err("is not what the worker sends here".to_owned()),
+        };
+        self.state = state;
+        if sealed == envelope { Ok(()) } else { Err("becomes other bytes".to_owned()) }
+    }
+
+    fn receive(&mut self, envelope: &[u8]) -> Result<Got, Refused> {
+        let reply = envelope.to_vec();
+        if let (State::AwaitOptions(_), Some(header)) = (&self.state, Header::decode(envelope)) {
+            self.nonce = header.key;
+        }
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::AwaitOptions(waiting) => match waiting.receive(reply) {
+                Ok(answer) => self.took(answer, State::HasOptions),
+                Err(dropped) => self.stays(State::AwaitOptions(dropped.session)),
+            },
+            State::AwaitPayload(waiting) => match waiting.receive(reply) {
+                Ok(answer) => {
+                    let got = self.took(answer, State::HasPayload)?;
+                    self.check_input(got)
+                }
+                Err(dropped) => self.stays(State::AwaitPayload(dropped.session)),
+            },
+            State::AwaitStatus(waiting) => match waiting.receive(reply) {
+                Ok(answer) => self.took(answer, |_closure| State::Over),
+                Err(dropped) => self.stays(State::AwaitStatus(dropped.session)),
+            },
+            State::AwaitAcknowledgement(waiting) => match waiting.receive(reply) {
+                Ok(_) => Ok(Got::Acknowledged),
+                Err(dropped) => self.stays(State::AwaitAcknowledgement(dropped.session)),
+            },
+            other => self.stays(other),
+        }
+    }
+
+    fn unseal(&self, envelope: &[u8]) -> Option<Plain> {
+        unseal(&self.exporter, &[b"subrosa/1 client to worker", &self.nonce], envelope)
+    }
+}
