@@ -16,6 +16,7 @@ pub const WORKER: &str = "gated";
 /// What the function is told.
 const GO_ON: u8 = 1;
 const FAIL: u8 = 0;
+const PANIC: u8 = 2;
 
 /// Where functions wait.
 pub struct Gate(TcpListener);
@@ -44,6 +45,14 @@ impl Gate {
         let pid = patiently(stream.read_u32()).await.unwrap();
         Visitor { pid, stream }
     }
+
+    /// Whether nobody waits to be let in.
+    pub async fn is_deserted(&self) -> bool {
+        // Whoever has knocked before this guest is let in before it.
+        let guest = TcpStream::connect(self.0.local_addr().unwrap()).await.unwrap();
+        let (_, first) = patiently(self.0.accept()).await.unwrap();
+        first == guest.local_addr().unwrap()
+    }
 }
 
 impl Visitor {
@@ -55,6 +64,11 @@ impl Visitor {
     /// Lets the function fail.
     pub async fn fail(mut self) {
         self.stream.write_u8(FAIL).await.unwrap();
+    }
+
+    /// Lets the function panic.
+    pub async fn panic(mut self) {
+        self.stream.write_u8(PANIC).await.unwrap();
     }
 
     /// Waits until the function is gone without having been let go on.
@@ -74,6 +88,7 @@ pub async fn pass(job: Job<Launched>) -> Result<Done, Failure> {
     let attempt = job.attempt();
     match stream.read_u8().await? {
         GO_ON => job.done(&attempt).await,
+        PANIC => panic!("it was told to"),
         _ => Err(Failure::new("it was sent away")),
     }
 }

@@ -11,7 +11,12 @@ use rand::SeedableRng as _;
 use subrosa::local::{Backend, Example, Local, Plan};
 use subrosa_client::{Client, SigningKey, Trust};
 use subrosa_launcher::Guard;
-use subrosa_protocol::{id::JobId, identity::file, record::Record, subject::Namespace};
+use subrosa_protocol::{
+    id::JobId,
+    identity::file,
+    record::{Event, Record},
+    subject::Namespace,
+};
 use subrosa_transport::{Connect, Connection, History};
 use subrosa_worker::{Config, Done, Error, Failure, Job, Launched, serve_with};
 use tokio::{process::Command, task::JoinHandle, time::Instant};
@@ -61,7 +66,7 @@ impl Lab {
 
     /// A deployment on the server in this container.
     pub async fn on(container: Nats, plan: Plan) -> Self {
-        let Plan { workers, mut others, backend, launchers, replicas, program } = plan;
+        let Plan { workers, mut others, backend, launchers, replicas, program, .. } = plan;
         let examples: Vec<&str> = workers.iter().map(|worker| worker.name()).collect();
         others.extend(examples.iter().map(|name| (*name).to_owned()));
         // Its own server stays idle.
@@ -197,6 +202,13 @@ impl Lab {
             assert!(Instant::now() < deadline, "the last record is {last:?}, not {end}");
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The launch request in the record that a job's history begins with.
+    pub async fn request(&self, worker: &str, job: &JobId) -> Vec<u8> {
+        let mut records = self.records(worker, job, "queued").await;
+        let Event::Queued { request } = records.remove(0).event else { panic!("not queued") };
+        request
     }
 
     /// Stops everything.

@@ -3,10 +3,14 @@
 //! | module | what |
 //! |---|---|
 //! | [`lab`] | a deployment on a real nats-server, with workers of the test's own |
+//! | [`checkpoint`] | a place on a process's way to the server where it is stopped at a message |
 //! | [`eavesdropper`] | everything that the broker carries, and what can be found in it |
+//! | [`flood`] | bad launch requests, as many and as fast as one likes |
 //! | [`container`] | a nats-server in a container |
 //! | [`raw`] | requests to a launcher as bytes, good and bad |
+//! | [`runs`] | how often functions have run |
 //! | [`gate`] | a worker's function that waits until the test lets it go on |
+//! | [`memory`] | the memory of live processes, and what can be found in it |
 //! | [`processes`] | processes of a test's own, and what is left of them |
 
 #![expect(
@@ -16,9 +20,13 @@
     reason = "a test that cannot go on says so"
 )]
 
+pub mod checkpoint;
 pub mod container;
 pub mod eavesdropper;
+pub mod flood;
 pub mod gate;
 pub mod lab;
+pub mod memory;
 pub mod processes;
 pub mod raw;
+pub mod runs;

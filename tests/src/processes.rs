@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines},
     process::{Child, Command},
-    time::{Instant, interval},
+    time::{Instant, interval, timeout},
 };
 
 use crate::lab::{PATIENCE, patiently};
@@ -58,7 +58,7 @@ impl Running {
 
     /// Waits until it says something with this text in it.
     pub async fn says(&mut self, text: &str) -> String {
-        while let Some(line) = patiently(self.line()).await {
+        while let Ok(Some(line)) = timeout(PATIENCE, self.line()).await {
             if line.contains(text) {
                 return line;
             }

@@ -37,7 +37,7 @@ async fn it_runs_one_process_for_a_job_and_speaks_json() {
 async fn a_value_out_of_range_is_a_failure_with_a_reason() {
     for value in ["101", "-1"] {
         let output = demo(&["--value", value]).await;
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(6));
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains("between 0 and 100"), "{text}");
     }

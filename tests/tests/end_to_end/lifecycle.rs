@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use rustix::process::Signal;
 use serde_json::Value;
 use subrosa::local::{Backend, Example, Plan};
-use subrosa_client::{Client, Job, JobError, JobId};
+use subrosa_client::{Client, Job, JobError};
 use subrosa_examples::create_proof::{Options, Payload, Proof};
 use subrosa_protocol::record::{Event, Record};
 use subrosa_tests::{
@@ -15,15 +15,7 @@ use subrosa_tests::{
 };
 use tokio::process::Command;
 
-use crate::PROGRAM;
-
-/// The worker whose function waits.
-const GATED: &str = env!("CARGO_BIN_EXE_gated-worker");
-
-/// As quick as a lost worker can be noticed.
-fn impatient(config: &mut toml::Table) {
-    config.extend(toml::toml! { timing = { ack_wait = "5s", probe = "1s" } });
-}
+use crate::{GATED, PROGRAM, impatient};
 
 /// A launcher that starts the gated worker, one process per job.
 async fn with_gated_children() -> Lab {
@@ -255,12 +247,6 @@ async fn ends(command: Command) -> Ended {
     Running::start(command).ends().await
 }
 
-async fn request(lab: &Lab, name: &str, job: &JobId) -> Vec<u8> {
-    let records = lab.records(name, job, "queued").await;
-    let Event::Queued { request } = &records[0].event else { panic!("not queued") };
-    request.clone()
-}
-
 fn failed(ended: &Ended, said: &str) {
     assert_eq!(ended.status.code(), Some(1), "{}", ended.text());
     assert!(ended.text().contains(said), "{said:?} is not in:\n{}", ended.text());
@@ -272,7 +258,7 @@ async fn a_worker_for_one_job_exits_with_0_only_if_it_was_closed() {
     let client = lab.client().await;
 
     let job = client.job("echo").payload_value("by hand").launch().await.unwrap();
-    let (id, request_bytes) = (*job.id(), request(&lab, "echo", job.id()).await);
+    let (id, request_bytes) = (*job.id(), lab.request("echo", job.id()).await);
     // Not the next attempt.
     for attempt in ["2", "10"] {
         failed(
@@ -303,7 +289,7 @@ async fn a_worker_for_one_job_exits_with_0_only_if_it_was_closed() {
         .launch()
         .await
         .unwrap();
-    let (id, request_bytes) = (*job.id(), request(&lab, "create-proof", job.id()).await);
+    let (id, request_bytes) = (*job.id(), lab.request("create-proof", job.id()).await);
     let (ended, outcome) = tokio::join!(
         ends(by_hand(&lab, "create-proof", &request_bytes, "1")),
         patiently(job.result::<Proof>())
@@ -319,7 +305,7 @@ async fn a_worker_for_one_job_exits_with_0_only_if_it_was_closed() {
         .launch()
         .await
         .unwrap();
-    let (id, request_bytes) = (*job.id(), request(&lab, "echo", job.id()).await);
+    let (id, request_bytes) = (*job.id(), lab.request("echo", job.id()).await);
     let (ended, outcome) =
         tokio::join!(ends(by_hand(&lab, "echo", &request_bytes, "1")), patiently(job.result::<Value>()));
     assert!(matches!(outcome.unwrap_err(), JobError::Handler { .. }));
@@ -334,7 +320,7 @@ async fn an_environment_that_does_not_fit_is_named() {
     let lab = Lab::new(PROGRAM, &[], &["echo"]).await;
     let client = lab.client().await;
     let job = client.job("echo").launch().await.unwrap();
-    let request = request(&lab, "echo", job.id()).await;
+    let request = lab.request("echo", job.id()).await;
     let with = |name: &str, value: &str| {
         let mut command = by_hand(&lab, "echo", &request, "1");
         command.env(name, value);

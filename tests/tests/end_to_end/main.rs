@@ -8,16 +8,28 @@
 )]
 
 mod bad_input;
+mod commands;
+mod deaths;
 mod demo;
 mod eavesdropper;
 mod failures;
+mod flood;
 mod jobs;
 mod launcher;
 mod lifecycle;
 mod outages;
+mod overtaken;
+mod races;
 mod trust;
 
 /// The program that users run.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_subrosa-under-test");
 /// The launcher by itself, as operators run it.
 const LAUNCHER: &str = env!("CARGO_BIN_EXE_subrosa-launcher-under-test");
+/// A worker whose function waits.
+const GATED: &str = env!("CARGO_BIN_EXE_gated-worker");
+
+/// Has a lost worker noticed as quickly as can be.
+fn impatient(config: &mut toml::Table) {
+    config.extend(toml::toml! { timing = { ack_wait = "5s", probe = "1s" } });
+}

@@ -9,6 +9,7 @@
 
 mod bench;
 mod children;
+mod killed;
 mod requests;
 mod roles;
 mod streams;

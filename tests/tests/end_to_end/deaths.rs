@@ -1,0 +1,226 @@
+//! A worker's process is killed, in each phase of its job: another worker makes the next attempt, or the client
+//! is told that there is none.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use rustix::process::Signal;
+use subrosa::local::Plan;
+use subrosa_client::{Client, Event, EventStream, Job, JobBuilder, JobError};
+use subrosa_protocol::record::code;
+use subrosa_tests::{
+    checkpoint::Checkpoint,
+    gate::{self, Gate},
+    lab::{Lab, Resident, patiently, serve},
+    processes::Running,
+};
+use tokio::sync::Notify;
+
+use crate::{GATED, PROGRAM, impatient};
+
+/// When the worker is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Death {
+    /// It has the delivery, and its `taken` never arrives.
+    BeforeTaken,
+    /// Its `taken` counts, and its `options` never arrive.
+    BeforeOptions,
+    /// The client has its `options`, and has not answered.
+    BeforeAnswer,
+    /// It has the client's options, and its `ready` never arrives.
+    BeforeReady,
+    /// It has the payload, and its function runs.
+    Running,
+    /// Its function has run, and its `done` never arrives.
+    BeforeDone,
+}
+
+impl Death {
+    const ALL: [Self; 6] = [
+        Self::BeforeTaken,
+        Self::BeforeOptions,
+        Self::BeforeAnswer,
+        Self::BeforeReady,
+        Self::Running,
+        Self::BeforeDone,
+    ];
+
+    /// A worker's name, so that each death has a queue of its own.
+    fn worker(self, attempts: u16) -> String {
+        let name = match self {
+            Self::BeforeTaken => "before-taken",
+            Self::BeforeOptions => "before-options",
+            Self::BeforeAnswer => "before-answer",
+            Self::BeforeReady => "before-ready",
+            Self::Running => "running",
+            Self::BeforeDone => "before-done",
+        };
+        format!("{name}-{attempts}")
+    }
+
+    /// Where the worker's last message goes, which nobody gets.
+    fn last_message(self) -> Option<&'static str> {
+        match self {
+            Self::BeforeTaken => Some("subrosa.v1.record.*.*"),
+            Self::BeforeOptions => Some("subrosa.v1.client.*.*.options"),
+            Self::BeforeReady => Some("subrosa.v1.client.*.*.ready"),
+            Self::BeforeDone => Some("subrosa.v1.client.*.*.done"),
+            Self::BeforeAnswer | Self::Running => None,
+        }
+    }
+
+    /// The attempts that the client hears of.
+    fn told(self) -> &'static [u16] {
+        match self {
+            Self::BeforeTaken => &[1],
+            Self::BeforeOptions => &[2],
+            _ => &[1, 2],
+        }
+    }
+
+    /// The job's records, with their attempts, when a second worker has finished it.
+    fn records(self) -> Vec<(&'static str, u16)> {
+        let first: &[_] = match self {
+            Self::BeforeTaken => return vec![("queued", 0), ("taken", 1), ("running", 1), ("closed", 1)],
+            Self::BeforeOptions | Self::BeforeAnswer | Self::BeforeReady => &[("queued", 0), ("taken", 1)],
+            Self::Running | Self::BeforeDone => &[("queued", 0), ("taken", 1), ("running", 1)],
+        };
+        [first, &[("taken", 2), ("running", 2), ("closed", 2)]].concat()
+    }
+}
+
+/// A worker that is dead, and its job.
+struct Lost {
+    job: Job,
+    events: EventStream,
+    worker: String,
+    gate: Gate,
+}
+
+impl Lost {
+    /// Launches a job, and kills its worker when the time has come.
+    async fn new(lab: &Lab, client: &Client, death: Death, attempts: u16) -> Self {
+        let worker = death.worker(attempts);
+        let mut checkpoint = Checkpoint::before(lab.url()).await;
+        let mut command = lab.worker_command(&worker, GATED);
+        command.arg(&worker).env("SUBROSA_NATS_URL", checkpoint.url());
+        let mut process = Running::start(command);
+        process.says("worker ready").await;
+
+        let gate = Gate::new().await;
+        let asked = Arc::new(Notify::new());
+        let job = client.job(&worker).payload_value(gate.payload()).max_attempts(attempts);
+        let job = if death == Death::BeforeAnswer { slow_at_first(job, asked.clone()) } else { job };
+        if let Some(subject) = death.last_message() {
+            checkpoint.stop_at(subject);
+        }
+        let mut job = job.launch().await.unwrap();
+        let events = job.events();
+        let stopped = match death {
+            Death::BeforeAnswer => {
+                patiently(asked.notified()).await;
+                None
+            }
+            Death::Running => {
+                assert_eq!(gate.arrival().await.pid, process.pid());
+                None
+            }
+            Death::BeforeDone => {
+                gate.arrival().await.go_on().await;
+                Some(checkpoint.stopped().await)
+            }
+            Death::BeforeTaken | Death::BeforeOptions | Death::BeforeReady => {
+                Some(checkpoint.stopped().await)
+            }
+        };
+        process.signal(Signal::KILL);
+        assert_eq!(process.ends().await.status.code(), None, "{death:?}: it was killed");
+        drop(stopped);
+        Self { job, events, worker, gate }
+    }
+
+    /// Starts another worker.
+    fn successor(&self, lab: &Lab) -> Resident {
+        let mut config = lab.worker_config(&self.worker);
+        config.timing.probe = Duration::from_secs(1);
+        serve(config, &self.worker, gate::pass)
+    }
+}
+
+/// Options that are not made until they are asked for again.
+fn slow_at_first(job: JobBuilder<'_>, asked: Arc<Notify>) -> JobBuilder<'_> {
+    let again = Arc::new(AtomicBool::new(false));
+    job.options(move |_| {
+        let (asked, again) = (asked.clone(), again.swap(true, Ordering::SeqCst));
+        async move {
+            if !again {
+                asked.notify_one();
+                std::future::pending::<()>().await;
+            }
+            Ok("at last")
+        }
+    })
+}
+
+/// A deployment with a worker for each death.
+async fn lab(attempts: u16) -> Lab {
+    let others = Death::ALL.iter().map(|death| death.worker(attempts)).collect();
+    Lab::configured(Plan { others, ..Plan::of(PROGRAM, []) }, |_, config| impatient(config)).await
+}
+
+#[tokio::test]
+async fn whenever_a_worker_dies_another_one_makes_the_next_attempt() {
+    let lab = lab(2).await;
+    let client = lab.client().await;
+    let deaths = Death::ALL.map(async |death| {
+        let mut lost = Lost::new(&lab, &client, death, 2).await;
+        let _successor = lost.successor(&lab);
+        let visitor = lost.gate.arrival().await;
+        assert_eq!(visitor.pid, std::process::id(), "{death:?}");
+        visitor.go_on().await;
+        let id = *lost.job.id();
+        let outcome = patiently(lost.job.result::<u16>()).await.unwrap();
+        let mut told = Vec::new();
+        while let Some(event) = lost.events.next().await {
+            if let Event::Attempt { number, max, .. } = event {
+                assert_eq!(max, 2);
+                told.push(number);
+            }
+        }
+        assert_eq!(told, death.told(), "{death:?}");
+        assert_eq!(Some(&outcome.value), told.last(), "{death:?}");
+        assert_eq!(Some(&outcome.attempt), told.last(), "{death:?}");
+        let records = lab.records(&lost.worker, &id, "closed").await;
+        let records: Vec<_> = records.iter().map(|record| (record.event.name(), record.attempt)).collect();
+        assert_eq!(records, death.records(), "{death:?}");
+    });
+    join_all(deaths).await;
+    patiently(client.close()).await;
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn when_the_last_attempt_is_lost_with_its_worker_the_client_is_told_so() {
+    let lab = lab(1).await;
+    let client = lab.client().await;
+    // Who dies before its `taken` has used up no attempt.
+    let deaths = Death::ALL.iter().filter(|death| **death != Death::BeforeTaken).map(async |death| {
+        let lost = Lost::new(&lab, &client, *death, 1).await;
+        let _successor = lost.successor(&lab);
+        let id = *lost.job.id();
+        let error = patiently(lost.job.result::<u16>()).await.unwrap_err();
+        let JobError::Ended { state, code: Some(code), .. } = &error else { panic!("{death:?}: {error}") };
+        assert_eq!((state.as_str(), code.as_str()), ("failed", code::ATTEMPTS_USED_UP), "{death:?}");
+        let records = lab.records(&lost.worker, &id, "failed").await;
+        assert_eq!(records.iter().filter(|record| record.event.name() == "taken").count(), 1, "{death:?}");
+    });
+    join_all(deaths).await;
+    patiently(client.close()).await;
+    lab.stop().await;
+}
