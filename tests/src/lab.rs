@@ -3,10 +3,13 @@
 use std::{
     future::Future,
     path::{Path, PathBuf},
+    pin::pin,
     process::Stdio,
+    task::Poll,
     time::Duration,
 };
 
+use futures_util::poll;
 use rand::SeedableRng as _;
 use subrosa::local::{Backend, Example, Local, Plan};
 use subrosa_client::{Client, SigningKey, Trust};
@@ -233,7 +236,16 @@ where
 {
     let draining = CancellationToken::new();
     let (stop, name) = (draining.clone(), name.to_owned());
-    let served = tokio::spawn(async move { serve_with(config, &name, function, stop).await });
+    let served = tokio::spawn(async move {
+        let mut served = pin!(serve_with(config, &name, function, stop));
+        let begun = poll!(&mut served);
+        // A worker hides what panics say. Those of the tests in this process are to be read.
+        drop(std::panic::take_hook());
+        match begun {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => served.await,
+        }
+    });
     Resident { draining, served }
 }
 

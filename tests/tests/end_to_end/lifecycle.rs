@@ -372,25 +372,48 @@ async fn ctrl_c_leaves_nothing_of_the_demo_behind() {
         (&["--process"], "launcher"),
         (&["--process"], "queued"),
     ] {
-        let directory = tempfile::tempdir().unwrap();
-        let mut command = guarded(PROGRAM, PROGRAM);
-        // Whatever it starts has a path in here in its arguments or environment.
-        command.arg("demo").args(args).env("TMPDIR", directory.path());
-        let mut demo = Running::start(command);
-        demo.says(moment).await;
-        if moment != "A proof about" {
-            assert!(Process::that_know(directory.path()).len() >= 3, "{moment}: server, launcher and itself");
+        // On a busy machine the demo may be done before the signal arrives.
+        let mut codes = Vec::new();
+        while codes.len() < 10 && !codes.contains(&Some(130)) {
+            codes.push(interrupt_demo(args, moment).await);
         }
-        demo.signal(Signal::INT);
-        let ended = demo.ends().await;
-        assert_eq!(ended.status.code(), Some(130), "{moment}: {}", ended.text());
-        assert!(ended.text().contains("interrupted"), "{moment}: {}", ended.text());
-        // What was killed on the way out may take a moment to be gone.
-        until(moment, || Process::that_know(directory.path()).is_empty()).await;
-        let left: Vec<_> =
-            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(left.is_empty(), "{moment}: {left:?}");
+        assert_eq!(codes.pop(), Some(Some(130)), "{moment}");
+        assert!(codes.iter().all(|code| *code == Some(0)), "{moment}: {codes:?}");
     }
+}
+
+/// Interrupts a demo when it says `moment`; how it ended. Nothing may be left of it.
+async fn interrupt_demo(args: &[&str], moment: &str) -> Option<i32> {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = guarded(PROGRAM, PROGRAM);
+    // Whatever it starts has a path in here in its arguments or environment.
+    command.arg("demo").args(args).env("TMPDIR", directory.path());
+    let mut demo = Running::start(command);
+    demo.says(moment).await;
+    demo.signal(Signal::INT);
+    let ended = demo.ends().await;
+    let code = ended.status.code();
+    assert_eq!(ended.text().contains("interrupted"), code == Some(130), "{moment}: {}", ended.text());
+    // What was killed on the way out may take a moment to be gone.
+    until(moment, || Process::that_know(directory.path()).is_empty()).await;
+    let left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "{moment}: {left:?}");
+    code
+}
+
+#[tokio::test]
+async fn the_parts_of_a_demo_can_be_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = guarded(PROGRAM, PROGRAM);
+    command.arg("demo").env("TMPDIR", directory.path());
+    let mut demo = Running::start(command);
+    demo.says("nats-server").await;
+    // Or the tests that look for what is left would find nothing, whatever is left. What is being started
+    // shows neither arguments nor environment for a moment.
+    let server = || Process::that_know(directory.path()).iter().any(|process| process.name == "nats-server");
+    until("the server is found", server).await;
+    demo.signal(Signal::KILL);
+    until("nothing is found", || Process::that_know(directory.path()).is_empty()).await;
 }
 
 #[tokio::test]
