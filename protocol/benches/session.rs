@@ -102,6 +102,7 @@ impl Parties {
             job: &job,
             attempt: Attempt::FIRST,
             identity: &self.identity,
+            cert: None,
             instance: self.instance,
             max_envelope_bytes: MAX_ENVELOPE_BYTES,
         };

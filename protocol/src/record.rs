@@ -154,6 +154,8 @@ struct Wire {
     #[serde(deserialize_with = "json::nullable")]
     prev: Option<Sha256Hash>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
+    cert: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     request: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "member::present")]
     instance: Option<Instance>,
@@ -197,17 +199,26 @@ pub struct Verified {
     pub record: Record,
     /// Its signer.
     pub signer: Thumbprint,
+    /// The certificate that it carries.
+    pub cert: Option<String>,
 }
 
 impl Record {
     /// Signs the record. The bytes are what is published, and published again as they are.
     pub fn sign(&self, key: &SigningKey) -> Vec<u8> {
+        self.sign_certified(key, None)
+    }
+
+    /// Signs the record as a worker whose key is certified. The certificate stays with the history, so that
+    /// whoever reads it later needs to know the authority only.
+    pub fn sign_certified(&self, key: &SigningKey, cert: Option<&str>) -> Vec<u8> {
         let mut wire = Wire {
             job: self.job,
             event: self.event.name().to_owned(),
             at_ms: Int::try_from(self.at_ms).unwrap_or(Int::MAX),
             attempt: Int::from(self.attempt),
             prev: self.prev,
+            cert: cert.map(str::to_owned),
             request: None,
             instance: None,
             close: None,
@@ -233,7 +244,8 @@ impl Record {
         identity::sign_compact(key, Typ::Record, &json::to_vec(&wire)).into_bytes()
     }
 
-    /// Reads a record of `job`, and checks signature, job and the signer's role.
+    /// Reads a record of `job`, and checks signature, job and the signer's role. A worker's certificate has to
+    /// have held when the record says that it was written.
     ///
     /// # Errors
     ///
@@ -245,19 +257,20 @@ impl Record {
         trust: &Trust,
     ) -> Result<Verified, RecordError> {
         let jws = identity::verify_compact(Typ::Record, bytes, MAX_RECORD_BYTES)?;
-        let record = Self::parse(&jws.payload)?;
+        let (record, cert) = Self::parse(&jws.payload)?;
         if record.job != *job {
             return Err(RecordError::AnotherJob);
         }
         let signer = jws.signer.thumbprint();
+        let by_worker = || trust.vouched(&signer, worker, cert.as_deref(), record.at_ms);
         match record.event {
             Event::Queued { .. } => trust.launcher(&signer)?,
-            Event::Taken { .. } | Event::Running { .. } | Event::Finished => trust.worker(&signer, worker)?,
+            Event::Taken { .. } | Event::Running { .. } | Event::Finished => by_worker()?,
             Event::Closed { .. } | Event::Failed(_) | Event::Cancelled { .. } | Event::Expired(_) => {
-                trust.launcher(&signer).or_else(|_| trust.worker(&signer, worker))?;
+                trust.launcher(&signer).or_else(|_| by_worker())?;
             }
         }
-        Ok(Verified { record, signer })
+        Ok(Verified { record, signer, cert })
     }
 
     /// Reads what a record says, without asking who says it: for a reader to whom it is only a hint.
@@ -266,17 +279,20 @@ impl Record {
     ///
     /// When it is not a record at all.
     pub fn read_unverified(bytes: &[u8]) -> Result<Self, RecordError> {
-        Self::parse(&identity::verify_compact(Typ::Record, bytes, MAX_RECORD_BYTES)?.payload)
+        let jws = identity::verify_compact(Typ::Record, bytes, MAX_RECORD_BYTES)?;
+        Self::parse(&jws.payload).map(|(record, _)| record)
     }
 
-    fn parse(payload: &[u8]) -> Result<Self, RecordError> {
-        let wire: Wire = json::parse(payload)?;
+    /// What a record says, and the certificate that it carries.
+    fn parse(payload: &[u8]) -> Result<(Self, Option<String>), RecordError> {
+        let mut wire: Wire = json::parse(payload)?;
+        let cert = wire.cert.take();
         let event = wire.event()?;
         let attempt = u16::try_from(wire.attempt.get())
             .ok()
             .filter(|attempt| event.fits(*attempt))
             .ok_or(RecordError::Invalid("attempt"))?;
-        Ok(Self { job: wire.job, at_ms: wire.at_ms.get(), attempt, prev: wire.prev, event })
+        Ok((Self { job: wire.job, at_ms: wire.at_ms.get(), attempt, prev: wire.prev, event }, cert))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{env, path::PathBuf, time::Duration};
 use subrosa_protocol::{
     id::{Attempt, NameError},
     identity::{
-        SigningKey, Trust, TrustError,
+        self, CertFileError, Certificate, SigningKey, Trust, TrustError,
         file::{self, KeyFileError},
     },
     launch::MAX_REQUEST_BYTES,
@@ -39,6 +39,8 @@ pub struct Config {
     pub namespace: Namespace,
     /// The worker's signing key.
     pub identity: SigningKey,
+    /// The certificate of that key, a compact JWT, for clients that know its authority only.
+    pub cert: Option<String>,
     /// The launchers and workers whose records count.
     pub trust: Trust,
     /// How many jobs run at once when resident.
@@ -127,6 +129,7 @@ impl Config {
             nats,
             namespace: Namespace::default(),
             identity,
+            cert: None,
             trust,
             slots: 16,
             timing: Timing::default(),
@@ -157,6 +160,7 @@ impl Config {
         if let Some(seconds) = number("SUBROSA_DRAIN_SECONDS", 0..=86_400)? {
             config.timing.drain = Duration::from_secs(seconds);
         }
+        config.cert = text("SUBROSA_CERT_FILE")?.map(|path| read_cert(&path, name, &config)).transpose()?;
         config.one_job = OneJob::from_env()?;
         Ok(config)
     }
@@ -172,6 +176,21 @@ impl OneJob {
         let rule = |error: NameError| invalid("SUBROSA_ATTEMPT", error);
         Ok(Some(Self { request, attempt: attempt.parse().map_err(rule)? }))
     }
+}
+
+/// Reads the certificate, which has to be this worker's: clients would not believe another.
+fn read_cert(path: &str, name: &str, config: &Config) -> Result<String, ConfigError> {
+    let file = |error: CertFileError| invalid("SUBROSA_CERT_FILE", format!("cannot be used: {error}"));
+    let (jwt, certified) = identity::load_cert(path).map_err(file)?;
+    let Certificate { worker, key, .. } = certified.certificate;
+    if worker.as_str() != name {
+        return Err(invalid("SUBROSA_CERT_FILE", format!("names a certificate for the worker {worker}")));
+    }
+    if key != config.identity.public() {
+        let rule = "names a certificate for another key than that in SUBROSA_KEY_FILE";
+        return Err(invalid("SUBROSA_CERT_FILE", rule));
+    }
+    Ok(jwt)
 }
 
 fn invalid(name: &'static str, rule: impl ToString) -> ConfigError {

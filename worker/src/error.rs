@@ -3,6 +3,7 @@
 use std::fmt;
 
 use subrosa_protocol::{
+    identity::Untrusted,
     refusal::StepCode,
     wire::{BodyError, ErrorMember, SealError},
 };
@@ -21,6 +22,12 @@ pub enum Error {
     /// The environment is not as it should be.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The worker's records would not count: not even for itself.
+    #[error("the worker's own key is not good for this name by its trust file: {reason}")]
+    Untrusted {
+        /// Why.
+        reason: Untrusted,
+    },
     /// NATS cannot be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),

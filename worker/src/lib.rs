@@ -30,6 +30,7 @@
 //! | `SUBROSA_INBOX_PREFIX` | the prefix of reply subjects | `_INBOX` |
 //! | `SUBROSA_NAMESPACE` | the first token of every subject | `subrosa` |
 //! | `SUBROSA_KEY_FILE` | the worker's signing key, a JWK file of mode 0600 | required |
+//! | `SUBROSA_CERT_FILE` | the certificate of that key, a compact JWT | none |
 //! | `SUBROSA_TRUST_FILE` | the launchers' and workers' public keys, a JWK Set | required |
 //! | `SUBROSA_SLOTS` | how many jobs run at once when resident | 16 |
 //! | `SUBROSA_DRAIN_SECONDS` | how long running jobs may take to finish after SIGTERM | 30 |

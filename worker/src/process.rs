@@ -20,6 +20,7 @@ pub(crate) struct Process {
     pub(crate) name: WorkerName,
     pub(crate) instance: Instance,
     pub(crate) identity: SigningKey,
+    pub(crate) cert: Option<String>,
     pub(crate) trust: Trust,
     pub(crate) namespace: Namespace,
     pub(crate) timing: Timing,
@@ -78,7 +79,7 @@ impl Process {
         event: Event,
     ) -> Result<Written, HistoryError> {
         let record = Record { job: *job, at_ms: now_ms(), attempt, prev: prev.map(Stored::hash), event };
-        let bytes = record.sign(&self.identity);
+        let bytes = record.sign_certified(&self.identity, self.cert.as_deref());
         let deadline = self.record_deadline();
         Ok(match self.history.append(&self.name, job, prev, bytes, deadline).await? {
             Commit::Won(stored) => Written::Won(stored),

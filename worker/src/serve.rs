@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc, thread, time::Duration};
 
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_protocol::id::{Instance, WorkerName};
-use subrosa_transport::{Absences, History, Tally};
+use subrosa_transport::{Absences, History, Tally, now_ms};
 use tokio::{
     runtime::{Builder, Handle},
     signal::unix::{SignalKind, signal},
@@ -143,10 +143,15 @@ async fn run(
     functions: Handle,
     draining: CancellationToken,
 ) -> Result<(), Error> {
+    config
+        .trust
+        .vouched(&config.identity.thumbprint(), &name, config.cert.as_deref(), now_ms())
+        .map_err(|reason| Error::Untrusted { reason })?;
     let connection = config.nats.connect().await?;
     let process: Shared = Arc::new(Process {
         instance: Instance::random(&mut UnwrapErr(SysRng)),
         identity: config.identity,
+        cert: config.cert,
         trust: config.trust,
         history: History::new(connection.clone(), config.namespace.clone()),
         namespace: config.namespace,

@@ -77,8 +77,7 @@ impl Driver {
     /// Takes an `options` of a further attempt; the older session is dropped, and its handler stopped.
     fn options(&mut self, envelope: Vec<u8>, reply: &str) {
         let trust = &self.client.trust;
-        let now = u64::try_from(self.launched_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match self.launched.open_options(envelope, reply, trust, &mut UnwrapErr(SysRng), now) {
+        match self.launched.open_options(envelope, reply, trust, &mut UnwrapErr(SysRng), now_ms()) {
             Ok(Options { session, attempt, worker, parameters, .. }) => {
                 let max = self.launched.job().description().max_attempts;
                 self.timings.taken = self.since_launch();

@@ -47,7 +47,7 @@ impl Backends {
             let started = Arc::new(Started {
                 office: office.clone(),
                 name: worker.name.clone(),
-                process: process.clone(),
+                process: (**process).clone(),
                 guard: guard.clone(),
                 held: Held::default(),
                 absences: Absences::default(),

@@ -27,6 +27,9 @@ pub(super) fn command(started: &Started, request: &LaunchRequest, attempt: Attem
         .env("SUBROSA_ATTEMPT", attempt.to_string())
         // A request that has been parsed is UTF-8, and JSON has no bare control characters.
         .env("SUBROSA_JOB", String::from_utf8_lossy(request.bytes()).as_ref());
+    if let Some(cert) = &process.cert_file {
+        command.env("SUBROSA_CERT_FILE", cert);
+    }
     if let Some(credentials) = &process.credentials {
         command.env("SUBROSA_NATS_CREDS", credentials);
     }

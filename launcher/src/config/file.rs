@@ -50,6 +50,7 @@ struct WorkerWire {
     command: Option<Vec<String>>,
     max_running: Option<usize>,
     key_file: Option<PathBuf>,
+    cert_file: Option<PathBuf>,
     trust_file: Option<PathBuf>,
     nats_url: Option<String>,
     credentials: Option<PathBuf>,
@@ -154,6 +155,7 @@ impl WorkerWire {
                     ("command", self.command.is_some()),
                     ("max_running", self.max_running.is_some()),
                     ("key_file", self.key_file.is_some()),
+                    ("cert_file", self.cert_file.is_some()),
                     ("trust_file", self.trust_file.is_some()),
                     ("nats_url", self.nats_url.is_some()),
                     ("credentials", self.credentials.is_some()),
@@ -186,17 +188,18 @@ impl WorkerWire {
                 check_inbox_prefix(&member("inbox_prefix"), self.inbox_prefix.as_deref())?;
                 let env = self.env.unwrap_or_default();
                 check_env(&member("env"), &env)?;
-                Backend::Process(Process {
+                Backend::Process(Box::new(Process {
                     program: PathBuf::from(program),
                     args: args.to_vec(),
                     max_running,
                     key_file: self.key_file.ok_or_else(missing("key_file"))?,
+                    cert_file: self.cert_file,
                     trust_file: self.trust_file.ok_or_else(missing("trust_file"))?,
                     nats_url: self.nats_url.unwrap_or_else(|| nats_url.to_owned()),
                     credentials: self.credentials,
                     inbox_prefix: self.inbox_prefix,
                     env,
-                })
+                }))
             }
         };
         Ok(Worker { name, backend })

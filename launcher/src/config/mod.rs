@@ -18,12 +18,12 @@ use serde::{Deserialize, Serialize};
 use subrosa_protocol::{
     id::WorkerName,
     identity::{
-        SigningKey, Thumbprint, Trust, TrustError, Untrusted,
+        self, CertFileError, SigningKey, Thumbprint, Trust, TrustError, Untrusted,
         file::{self as keys, KeyFileError},
     },
     subject::Namespace,
 };
-use subrosa_transport::Connect;
+use subrosa_transport::{Connect, now_ms};
 use thiserror::Error;
 
 /// An example with every member, as it is installed beside the program.
@@ -83,7 +83,7 @@ pub enum Backend {
     /// Somebody else; it pulls its jobs itself.
     Resident,
     /// The launcher, one process per job.
-    Process(Process),
+    Process(Box<Process>),
 }
 
 impl Backend {
@@ -108,6 +108,8 @@ pub struct Process {
     pub max_running: usize,
     /// The workers' signing key, a JWK file.
     pub key_file: PathBuf,
+    /// The certificate of that key, a compact JWT, for clients that know its authority only.
+    pub cert_file: Option<PathBuf>,
     /// The launchers and workers whose records count for the worker.
     pub trust_file: PathBuf,
     /// The NATS server that the workers use.
@@ -226,6 +228,9 @@ pub enum ConfigError {
     /// A key file cannot be used.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Cert(#[from] CertFileError),
     /// A trust file cannot be used.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -298,6 +303,7 @@ impl Config {
                 change(&mut process.program);
             }
             change(&mut process.key_file);
+            process.cert_file.iter_mut().for_each(&mut change);
             change(&mut process.trust_file);
             process.credentials.iter_mut().for_each(&mut change);
         }
@@ -340,7 +346,9 @@ impl Process {
         launcher: &Thumbprint,
     ) -> Result<(), ConfigError> {
         let worker = keys::load(&self.key_file)?.thumbprint();
-        trust.worker(&worker, name).map_err(|reason| ConfigError::Untrusted {
+        let cert = self.cert_file.as_ref().map(identity::load_cert).transpose()?;
+        let cert = cert.as_ref().map(|(cert, _)| cert.as_str());
+        trust.vouched(&worker, name, cert, now_ms()).map_err(|reason| ConfigError::Untrusted {
             trust: trust_file.to_owned(),
             key: self.key_file.clone(),
             reason,

@@ -10,10 +10,11 @@ use serde::Deserialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{KeyError, PublicKey, SigningKey, jwk};
+use super::{KeyError, KeyType, PublicKey, SigningKey, jwk};
 use crate::{
     encoding::b64u_array,
     json::{self, JsonError},
+    member,
     secret::Secret,
 };
 
@@ -102,6 +103,8 @@ struct PrivateJwk<'a> {
     crv: String,
     d: &'a str,
     x: String,
+    #[serde(default, deserialize_with = "member::present")]
+    y: Option<String>,
 }
 
 /// Reads a private key.
@@ -122,12 +125,19 @@ pub(crate) fn read_private(text: &[u8], path: &Path) -> Result<SigningKey, KeyFi
     let jwk: PrivateJwk<'_> =
         json::parse(text).map_err(|reason| KeyFileError::Json { path: path.to_owned(), reason })?;
     let refused = |reason| KeyFileError::Key { path: path.to_owned(), reason };
-    if (jwk.kty.as_str(), jwk.crv.as_str()) != ("OKP", "Ed25519") {
-        return Err(refused(KeyError::Unsupported));
-    }
-    let public = jwk::ed25519(&jwk.x).map_err(refused)?;
-    let mut seed = b64u_array(jwk.d).map_err(|reason| refused(KeyError::Encoding { member: "d", reason }))?;
-    let key = SigningKey::from_seed(&Secret::take(&mut seed));
+    let key_type = jwk::key_type(&jwk.kty, &jwk.crv).map_err(refused)?;
+    let d = |d| b64u_array(d).map_err(|reason| refused(KeyError::Encoding { member: "d", reason }));
+    let (public, key) = match key_type {
+        KeyType::Ed25519 => {
+            let public = jwk::ed25519(&jwk.x).map_err(refused)?;
+            (public, SigningKey::from_seed(&Secret::take(&mut d(jwk.d)?)))
+        }
+        KeyType::Secp256k1 => {
+            let y = jwk.y.ok_or_else(|| refused(KeyError::Missing { member: "y" }))?;
+            let public = jwk::secp256k1(&jwk.x, &y).map_err(refused)?;
+            (public, SigningKey::secp256k1(&Secret::take(&mut d(jwk.d)?)).map_err(refused)?)
+        }
+    };
     if key.public() == public { Ok(key) } else { Err(KeyFileError::Mismatch { path: path.to_owned() }) }
 }
 
@@ -140,6 +150,10 @@ pub fn create(path: impl AsRef<Path>, key: &SigningKey) -> Result<(), KeyFileErr
     let public = serde_json::to_value(key.public()).unwrap_or_default();
     let member = |name| public.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
     let d = key.d();
+    let y = match member("y") {
+        "" => String::new(),
+        y => format!(r#"","y":"{y}"#),
+    };
     let parts = [
         r#"{"kty":""#,
         member("kty"),
@@ -149,6 +163,7 @@ pub fn create(path: impl AsRef<Path>, key: &SigningKey) -> Result<(), KeyFileErr
         &d,
         r#"","x":""#,
         member("x"),
+        &y,
         "\"}\n",
     ];
     // `concat` allocates once, so no half-written copy stays behind.

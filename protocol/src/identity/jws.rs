@@ -90,7 +90,7 @@ pub enum JwsError {
         expected: Typ,
     },
     /// Another algorithm, or one that does not fit the key.
-    #[error("the header's `alg` does not fit the key: an Ed25519 key signs with EdDSA")]
+    #[error("the header's `alg` does not fit the key: Ed25519 signs with EdDSA, secp256k1 with ES256K")]
     UnsupportedAlgorithm,
     /// The header carries private key material.
     #[error("the header's `jwk` has a private member: that key is no secret any more, make a new one")]

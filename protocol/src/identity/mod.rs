@@ -6,19 +6,27 @@
 //!
 //! A signature that verifies says only that *some* key made it. Whether that key is good for anything is
 //! for [`Trust`] to say, and the functions in here leave no way to mix the two up: verifying gives a
-//! [`PublicKey`], and nothing but its thumbprint goes on to [`Trust::worker`] or [`Trust::launcher`].
+//! [`PublicKey`], and nothing but its thumbprint goes on to [`Trust::vouched`] or [`Trust::launcher`].
 
+mod cert;
 pub mod file;
 mod jwk;
 mod jws;
 mod key;
 mod proof;
+mod revoked;
 mod thumbprint;
 mod trust;
+mod vouchers;
 
+pub use cert::{
+    CertError, CertFileError, Certificate, Certified, ImageDigest, ImageDigestError, MAX_CERT_BYTES,
+    load_cert,
+};
 pub use jwk::{Jwk, KeyError};
 pub use jws::{JwsError, MAX_HEADER_BYTES, Signature, Typ, Verified, sign_compact, verify_compact};
-pub use key::{PublicKey, SigningKey};
+pub use key::{KeyType, KeyTypeError, PublicKey, SigningKey};
 pub use proof::{MAX_PROOF_BYTES, Proof, ProofError};
+pub use revoked::{MAX_REVOKED_BYTES, Revoked, RevokedError};
 pub use thumbprint::{Thumbprint, ThumbprintError};
 pub use trust::{MAX_TRUST_BYTES, Role, Trust, TrustError, Untrusted};

@@ -1,26 +1,20 @@
 //! Who is trusted, and as what.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod error;
+
+use std::{collections::HashMap, fmt, fs::File, io::Read as _, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use thiserror::Error;
+
+pub use self::error::{TrustError, Untrusted};
 
 use super::{
-    Jwk, KeyError, PublicKey, Thumbprint,
+    ImageDigest, Jwk, PublicKey, Revoked, Thumbprint,
     jwk::{self, Members},
+    vouchers::Vouchers,
 };
-use crate::{
-    id::WorkerName,
-    json::{self, JsonError},
-};
+use crate::{id::WorkerName, json};
 
 /// The largest trust file, in bytes.
 pub const MAX_TRUST_BYTES: usize = 1 << 20;
@@ -84,6 +78,10 @@ pub struct Trust(Arc<Inner>);
 struct Inner {
     grants: HashMap<Thumbprint, Vec<Grant>>,
     any_worker: bool,
+    revoked: Revoked,
+    /// The image that workers must be certified for.
+    image: Option<ImageDigest>,
+    vouchers: Vouchers,
 }
 
 #[derive(Clone, Debug)]
@@ -92,86 +90,6 @@ struct Grant {
     role: Role,
     /// The names that the key is good for; `None` for all.
     workers: Option<Vec<WorkerName>>,
-}
-
-/// Why a key is not trusted.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Untrusted {
-    /// The key is in no trust file.
-    #[error("the key {key} is unknown: if it is the {role}'s, add it to the trust file")]
-    Unknown {
-        /// The key.
-        key: Thumbprint,
-        /// The role that it was to have.
-        role: Role,
-    },
-    /// The key is known in another role only.
-    #[error("the key {key} is known, but not as a {role}")]
-    Role {
-        /// The key.
-        key: Thumbprint,
-        /// The role that it was to have.
-        role: Role,
-    },
-    /// The key is good for other names only.
-    #[error("the key {key} is trusted, but not for the worker {worker}")]
-    Worker {
-        /// The key.
-        key: Thumbprint,
-        /// The worker's name.
-        worker: WorkerName,
-    },
-}
-
-/// Why a trust file was refused.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum TrustError {
-    /// The file cannot be read.
-    #[error("cannot read the trust file {}: {reason}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        reason: io::Error,
-    },
-    /// What is in the file is refused.
-    #[error("{}: {reason}", path.display())]
-    InFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: Box<Self>,
-    },
-    /// Larger than [`MAX_TRUST_BYTES`].
-    #[error("the key set has more than {MAX_TRUST_BYTES} bytes")]
-    TooLarge,
-    /// Not the JSON that a key set is.
-    #[error("the key set {0}")]
-    Json(JsonError),
-    /// A key that cannot be used. Skipping it would let somebody believe that it is trusted.
-    #[error("`keys[{index}]` {reason}")]
-    Key {
-        /// Which key, from 0.
-        index: usize,
-        /// Why.
-        reason: KeyError,
-    },
-    /// A role that is not known.
-    #[error("`keys[{index}]` has an unknown `role`: it is one of worker, launcher and authority")]
-    Role {
-        /// Which key, from 0.
-        index: usize,
-    },
-    /// A list of worker names that is none.
-    #[error("`keys[{index}]` has invalid `workers`: {rule}")]
-    Workers {
-        /// Which key, from 0.
-        index: usize,
-        /// The rule that it breaks.
-        rule: String,
-    },
 }
 
 impl Trust {
@@ -248,7 +166,33 @@ impl Trust {
         self
     }
 
-    /// The set as a trust file, sorted by thumbprint. That anyone is trusted cannot be written down.
+    /// Takes these keys out of every role.
+    #[must_use]
+    pub fn with_revoked(mut self, revoked: Revoked) -> Self {
+        Arc::make_mut(&mut self.0).revoked = revoked;
+        self
+    }
+
+    /// Asks that every worker is certified for this image. A pinned key alone is not enough then.
+    #[must_use]
+    pub fn with_image(mut self, image: ImageDigest) -> Self {
+        Arc::make_mut(&mut self.0).image = Some(image);
+        self
+    }
+
+    /// Whether this key is revoked.
+    pub fn is_revoked(&self, key: &Thumbprint) -> bool {
+        self.0.revoked.contains(key)
+    }
+
+    /// How many certificates are known to hold.
+    #[cfg(test)]
+    pub(super) fn certificates_kept(&self) -> usize {
+        self.0.vouchers.len()
+    }
+
+    /// The set as a trust file, sorted by thumbprint. That anyone is trusted, what is revoked and which
+    /// image is asked for cannot be written down.
     pub fn to_json(&self) -> String {
         #[derive(Serialize)]
         struct Set<'a> {
@@ -277,13 +221,70 @@ impl Trust {
         serde_json::to_string_pretty(&Set { keys }).unwrap_or_default()
     }
 
-    /// Whether this key may serve the worker `name`.
+    /// Whether this key may serve the worker `name`: because it is pinned, or because `cert` says so, which
+    /// counts if it is by a trusted authority, for this key and name, and holds at `at_ms`, in Unix
+    /// milliseconds.
+    ///
+    /// The key must have been seen to sign: a certificate alone proves nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Untrusted`] says why not.
+    pub fn vouched(
+        &self,
+        key: &Thumbprint,
+        name: &WorkerName,
+        cert: Option<&str>,
+        at_ms: u64,
+    ) -> Result<(), Untrusted> {
+        match (self.worker(key, name), cert) {
+            (Err(revoked @ Untrusted::Revoked { .. }), _) => Err(revoked),
+            (Ok(()), _) if self.0.image.is_none() => Ok(()),
+            (Ok(()), None) => Err(Untrusted::Uncertified { key: *key }),
+            (Err(unknown), None) => Err(unknown),
+            (_, Some(cert)) => self.certified(key, name, cert, at_ms),
+        }
+    }
+
+    fn certified(
+        &self,
+        key: &Thumbprint,
+        name: &WorkerName,
+        cert: &str,
+        at_ms: u64,
+    ) -> Result<(), Untrusted> {
+        let certified = self.0.vouchers.verify(cert, at_ms);
+        let certified =
+            certified.map_err(|reason| Untrusted::Certificate { key: *key, reason: Box::new(reason) })?;
+        let (certificate, authority) = (&certified.certificate, certified.authority.thumbprint());
+        let other = |what| Err(Untrusted::OtherCertificate { key: *key, what });
+        if certificate.key.thumbprint() != *key {
+            return other("key");
+        }
+        if certificate.worker != *name {
+            return other("worker");
+        }
+        if self.0.image.is_some() && self.0.image != certificate.image {
+            return other("image");
+        }
+        self.authority(&authority, name)
+            .map_err(|reason| Untrusted::Authority { key: *key, reason: Box::new(reason) })
+    }
+
+    /// Whether this key is pinned as one that may serve the worker `name`.
     ///
     /// # Errors
     ///
     /// [`Untrusted`] says why not.
     pub fn worker(&self, key: &Thumbprint, name: &WorkerName) -> Result<(), Untrusted> {
-        if self.0.any_worker { Ok(()) } else { self.for_name(key, Role::Worker, name) }
+        match self.for_name(key, Role::Worker, name) {
+            Err(Untrusted::Unknown { .. } | Untrusted::Role { .. } | Untrusted::Worker { .. })
+                if self.0.any_worker =>
+            {
+                Ok(())
+            }
+            judged => judged,
+        }
     }
 
     /// Whether this key may write a launcher's records.
@@ -315,6 +316,9 @@ impl Trust {
     }
 
     fn in_role(&self, key: &Thumbprint, role: Role) -> Result<impl Iterator<Item = &Grant>, Untrusted> {
+        if self.is_revoked(key) {
+            return Err(Untrusted::Revoked { key: *key });
+        }
         let grants = self.0.grants.get(key).ok_or(Untrusted::Unknown { key: *key, role })?;
         Ok(grants.iter().filter(move |grant| grant.role == role))
     }

@@ -38,7 +38,7 @@
 //! #     close: Sha256Hash::of(Sha256Hash::of(token).0), input: None,
 //! # })?;
 //! let mut launched = Launched::new(job.clone(), key, max_envelope_bytes);
-//! let setup = Setup { job: &job, attempt: Attempt::FIRST, identity: &identity, instance, max_envelope_bytes };
+//! let setup = Setup { job: &job, attempt: Attempt::FIRST, identity: &identity, cert: None, instance, max_envelope_bytes };
 //!
 //! // options
 //! let sent = Offer::new(&setup, &mut rng)?.options(Json("my parameters"))?;

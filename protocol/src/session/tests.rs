@@ -110,6 +110,7 @@ impl World {
             job: &self.job,
             attempt: Attempt::new(attempt).unwrap(),
             identity: &self.identity,
+            cert: None,
             instance: self.instance,
             max_envelope_bytes: self.max_bytes,
         };

@@ -24,6 +24,8 @@ pub struct Setup<'a> {
     pub attempt: Attempt,
     /// The worker's identity.
     pub identity: &'a SigningKey,
+    /// The worker's certificate, a compact JWT, if clients know its authority rather than its key.
+    pub cert: Option<&'a str>,
     /// The process.
     pub instance: Instance,
     /// The largest message that the server takes, in bytes.
@@ -85,6 +87,7 @@ pub struct Offer {
     unbound: Box<Unbound>,
     key: OptionsKey,
     proof: String,
+    cert: Option<String>,
     instance: Instance,
 }
 
@@ -119,6 +122,7 @@ impl Offer {
         Ok(Self {
             key: OptionsKey::derive(&exporter),
             proof: proof.sign(setup.identity),
+            cert: setup.cert.map(str::to_owned),
             instance: setup.instance,
             unbound: Box::new(Unbound {
                 exporter,
@@ -136,8 +140,12 @@ impl Offer {
     ///
     /// Parameters that cannot be sealed; the offer is given back.
     pub fn options(self, parameters: impl Body) -> Result<Sent<AwaitOptions>, NotSent<Self>> {
-        let head =
-            Head { worker: Some(self.proof.clone()), instance: Some(self.instance), ..Head::default() };
+        let head = Head {
+            worker: Some(self.proof.clone()),
+            cert: self.cert.clone(),
+            instance: Some(self.instance),
+            ..Head::default()
+        };
         let unbound = &self.unbound;
         match self.key.seal(unbound.attempt, &unbound.enc, head, parameters, unbound.max_bytes) {
             Ok(envelope) => Ok(Sent { next: AwaitOptions { unbound: self.unbound }, envelope }),

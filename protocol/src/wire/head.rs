@@ -43,6 +43,9 @@ pub struct Head {
     /// In `options`: the worker's proof, a compact JWS.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub worker: Option<String>,
+    /// In `options`: the worker's certificate, a compact JWT, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
+    pub cert: Option<String>,
     /// In `options`: the process that serves.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub instance: Option<Instance>,

@@ -89,6 +89,7 @@ pub(super) fn impostor(job: &Job, rng: &mut impl CryptoRng) -> Vec<Vec<u8>> {
             job,
             attempt: Attempt::new(attempt).ok()?,
             identity: &identity,
+            cert: None,
             instance: Instance::random(rng),
             max_envelope_bytes: MAX_PAYLOAD,
         };

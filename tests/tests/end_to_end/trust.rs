@@ -64,6 +64,7 @@ async fn answer_first(lab: &Lab, job: &JobId, identity: &SigningKey) {
         job: request.job(),
         attempt: Attempt::new(request.job().description().max_attempts).unwrap(),
         identity,
+        cert: None,
         instance: Instance::random(&mut rand::rng()),
         max_envelope_bytes: connection.max_payload(),
     };

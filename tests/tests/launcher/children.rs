@@ -3,10 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use serde_json::json;
-use subrosa_launcher::{
-    Config,
-    config::{Backend, Process},
-};
+use subrosa_launcher::{Config, config::Backend};
 use subrosa_protocol::{record::Event, subject::Service};
 use subrosa_tests::lab::{PATIENCE, patiently};
 
@@ -123,8 +120,8 @@ async fn no_more_run_at_once_than_allowed() {
     let seconds = format!("600.6{}", std::process::id());
     let mut config = starting(&bench, &["sleep", &seconds]);
     config.timing.drain = Duration::ZERO;
-    let Backend::Process(Process { max_running, .. }) = &config.workers[0].backend else { panic!() };
-    assert_eq!(*max_running, 2);
+    let Backend::Process(process) = &config.workers[0].backend else { panic!() };
+    assert_eq!(process.max_running, 2);
     let launcher = bench.run(config).await;
     for _ in 0..5 {
         bench.launch(&made()).await.unwrap();

@@ -41,6 +41,7 @@ pub(crate) async fn run(
         job: &job,
         attempt: holder.attempt,
         identity: &process.identity,
+        cert: process.cert.as_deref(),
         instance: holder.instance,
         max_envelope_bytes: process.connection.max_payload(),
     };

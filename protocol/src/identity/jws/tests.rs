@@ -155,7 +155,7 @@ fn the_headers_key_is_the_bare_public_key() {
         assert_eq!(refusal(&with(other)), JwsError::Key(KeyError::OtherMember), "{other}");
     }
     assert!(matches!(refusal(&with(&format!(r#","x":"{}""#, x()))), JwsError::Header(_)));
-    let ec = format!(r#"{{"kty":"EC","crv":"secp256k1","x":"{0}","y":"{0}"}}"#, x());
+    let ec = format!(r#"{{"kty":"EC","crv":"P-256","x":"{0}","y":"{0}"}}"#, x());
     assert_eq!(refusal(&header(&ec)), JwsError::Key(KeyError::Unsupported));
     let weak = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, b64u([0; 32]));
     assert_eq!(refusal(&header(&weak)), JwsError::Key(KeyError::Weak));

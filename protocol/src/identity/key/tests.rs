@@ -191,3 +191,83 @@ fn serde_reads_what_it_writes_and_nothing_private() {
     let error = json::parse::<PublicKey>(private.as_bytes()).unwrap_err();
     assert!(!error.to_string().contains(D));
 }
+
+mod secp256k1 {
+    use super::*;
+
+    /// The order of the curve's group (SEC 2, section 2.4.1).
+    const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+
+    fn key() -> SigningKey {
+        SigningKey::secp256k1(&Secret::take(&mut [1; 32])).unwrap()
+    }
+
+    /// The other signature that holds: s is replaced by n - s.
+    fn other_s(signature: &[u8; 64]) -> [u8; 64] {
+        let order = hex_array::<32>(ORDER).unwrap();
+        let mut other = *signature;
+        let mut borrow = 0;
+        for (byte, n) in other[32..].iter_mut().zip(order).rev() {
+            let difference = i16::from(n) - i16::from(*byte) - borrow;
+            borrow = i16::from(difference < 0);
+            *byte = u8::try_from(difference.rem_euclid(256)).unwrap();
+        }
+        assert_eq!(borrow, 0);
+        other
+    }
+
+    #[test]
+    fn a_key_is_a_jwk_of_rfc_8812() {
+        let public = key().public();
+        let (x, y) =
+            ("G4TFVntSZ1msW5reUWQwN-uRX4p41eepSfx6HI9gUo8", "cM4DrX_hQegCgpoLbWGV4-HLHKMoghqJ4sVJmkDOX78");
+        let jwk = serde_json::to_string(&public).unwrap();
+        assert!(jwk.starts_with(r#"{"crv":"secp256k1","kty":"EC","x":""#), "{jwk}");
+        assert_eq!(PublicKey::from_jwk(jwk.as_bytes()), Ok(public.clone()));
+        assert_eq!(public.key_type(), KeyType::Secp256k1);
+        // A point of the curve is needed, and both coordinates.
+        let with = |y: &str| format!(r#"{{"crv":"secp256k1","kty":"EC","x":"{x}"{y}}}"#);
+        let refused = |text: String| PublicKey::from_jwk(text.as_bytes()).unwrap_err();
+        assert_eq!(refused(with("")), KeyError::Missing { member: "y" });
+        assert_eq!(refused(with(&format!(r#","y":"{x}""#))), KeyError::Weak);
+        assert_eq!(refused(with(&format!(r#","y":"{y}","d":"{x}""#))), KeyError::Private { member: "d" });
+        assert_eq!(refused(r#"{"crv":"secp256k1","kty":"OKP","x":"AA"}"#.to_owned()), KeyError::Unsupported);
+    }
+
+    #[test]
+    fn what_it_signs_verifies_with_either_s() {
+        let signature = key().sign(b"message");
+        assert_eq!(signature, key().sign(b"message"), "deterministic");
+        let public = key().public();
+        assert!(public.verifies(b"message", &signature));
+        assert!(public.verifies(b"message", &other_s(&signature)));
+        assert!(!public.verifies(b"other", &signature));
+        assert!(!public.verifies(b"message", &[0; 64]));
+        for bit in 0..512 {
+            let mut forged = signature;
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert!(!public.verifies(b"message", &forged), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_a_scalar_that_is_neither_zero_nor_too_large() {
+        for scalar in ["00".repeat(32), ORDER.to_owned(), "ff".repeat(32)] {
+            let mut scalar = hex_array::<32>(&scalar).unwrap();
+            assert_eq!(SigningKey::secp256k1(&Secret::take(&mut scalar)).unwrap_err(), KeyError::Weak);
+        }
+    }
+
+    #[test]
+    fn an_algorithm_fits_its_own_kind_of_key() {
+        let ed25519 = super::key().public();
+        for (alg, ed, ec) in [
+            ("EdDSA", true, false),
+            ("Ed25519", true, false),
+            ("ES256K", false, true),
+            ("ES256", false, false),
+        ] {
+            assert_eq!((ed25519.fits(alg), key().public().fits(alg)), (ed, ec), "{alg}");
+        }
+    }
+}

@@ -60,6 +60,8 @@ pub struct Options {
     pub attempt: Attempt,
     /// The worker's key.
     pub worker: Thumbprint,
+    /// The worker's certificate, if it has shown one.
+    pub cert: Option<String>,
     /// The process that serves.
     pub instance: Instance,
     /// The worker's public parameters.
@@ -89,8 +91,8 @@ impl Launched {
     ///
     /// Nothing changes before the worker's proof has passed, and a worker that is not trusted
     /// changes nothing either. Unknown and stale attempts are dropped before any public-key
-    /// operation, and openings without a proof are limited in their rate: `now_ms` is any clock that
-    /// does not go back.
+    /// operation, and openings without a proof are limited in their rate. `now_ms` is the wall clock,
+    /// in Unix milliseconds, by which certificates are judged.
     pub fn open_options(
         &mut self,
         envelope: Vec<u8>,
@@ -117,11 +119,11 @@ impl Launched {
         let exporter = hpke::setup_recipient(&self.key, &enc, &info, Mode::Base).map_err(|_| OpenError)?;
         let latest = Latest::new(&envelope, reply_to);
         let parameters = OptionsKey::derive(&exporter).open(envelope, &enc)?;
-        let Head { worker: Some(proof), instance: Some(instance), event: None, .. } = parameters.head()
+        let Head { worker: Some(proof), instance: Some(instance), cert, event: None, .. } = parameters.head()
         else {
             return Err(OpenError.into());
         };
-        let instance = *instance;
+        let (instance, cert) = (*instance, cert.clone());
         let expected = Proof {
             job: *self.job.id(),
             worker: self.job.worker().clone(),
@@ -129,11 +131,9 @@ impl Launched {
             attempt,
         };
         let worker = Proof::verify(proof, &expected).map_err(|_| OpenError)?.thumbprint();
-        trust.worker(&worker, self.job.worker()).map_err(|reason| OptionsError::Untrusted {
-            attempt,
-            worker,
-            reason,
-        })?;
+        trust
+            .vouched(&worker, self.job.worker(), cert.as_deref(), now_ms)
+            .map_err(|reason| OptionsError::Untrusted { attempt, worker, reason })?;
 
         self.budget.give_back();
         self.highest = header.attempt;
@@ -141,7 +141,7 @@ impl Launched {
         let keys = SessionKeys::derive(&exporter, &nonce);
         let (sealer, opener) = keys.for_client(header.attempt, &enc, &nonce, self.max_bytes);
         let channel = Box::new(Channel { sealer, opener, latest });
-        Ok(Options { session: OwesOptions { channel }, attempt, worker, instance, parameters })
+        Ok(Options { session: OwesOptions { channel }, attempt, worker, cert, instance, parameters })
     }
 }
 
@@ -158,6 +158,8 @@ impl Budget {
 
     fn take(&mut self, now_ms: u64) -> Result<(), OpenError> {
         let since = self.refilled_ms.get_or_insert(now_ms);
+        // A clock that was put back starts anew, and gives nothing for it.
+        *since = now_ms.min(*since);
         let earned = now_ms.saturating_sub(*since) / REFILL_MS;
         *since = since.saturating_add(earned.saturating_mul(REFILL_MS));
         self.left = self.left.saturating_add(earned).min(FREE_OPENINGS);

@@ -269,6 +269,7 @@ fn keys_of_small_order_are_refused_on_both_sides() {
             job: &world.job,
             attempt: Attempt::FIRST,
             identity: &world.identity,
+            cert: None,
             instance: world.instance,
             max_envelope_bytes: MAX_BYTES,
         };
@@ -290,6 +291,7 @@ fn nobody_falls_back_from_a_psk() {
         job: &world.job,
         attempt: Attempt::FIRST,
         identity: &world.identity,
+        cert: None,
         instance: world.instance,
         max_envelope_bytes: MAX_BYTES,
     };

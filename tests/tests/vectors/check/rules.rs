@@ -62,8 +62,14 @@ fn worker() -> HasOptions {
     let (job, identity) = (Job::new(description).unwrap(), SigningKey::generate(&mut rng));
     let instance = Instance::random(&mut rng);
     let max_envelope_bytes = 2 << 20;
-    let setup =
-        Setup { job: &job, attempt: Attempt::FIRST, identity: &identity, instance, max_envelope_bytes };
+    let setup = Setup {
+        job: &job,
+        attempt: Attempt::FIRST,
+        identity: &identity,
+        cert: None,
+        instance,
+        max_envelope_bytes,
+    };
     let sent = Offer::new(&setup, &mut rng).unwrap().options(Empty).unwrap();
     let trust = Trust::pinned([identity.public()]);
     let mut client = Launched::new(job.clone(), key, max_envelope_bytes);

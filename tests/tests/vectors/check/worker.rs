@@ -52,6 +52,7 @@ impl Worker {
             job: &job,
             attempt: Attempt::new(attempt).map_err(|error| error.to_string())?,
             identity: &identity,
+            cert: None,
             instance: instance.parse().map_err(|_| "`instance` is none".to_owned())?,
             max_envelope_bytes: MAX_BYTES,
         };

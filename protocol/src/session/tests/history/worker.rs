@@ -66,6 +66,7 @@ impl Worker {
             job: &CAST.jobs[job.0],
             attempt: Attempt::new(attempt).unwrap(),
             identity: identity.key(),
+            cert: None,
             instance: CAST.instance,
             max_envelope_bytes: MAX_BYTES,
         };
