@@ -27,6 +27,8 @@ async fn launcher(bench: &Bench, checkpoint: &Checkpoint) -> processes::Running 
         "nats".to_owned(),
         toml::Table::from_iter([("url".to_owned(), checkpoint.url().into())]).into(),
     );
+    // As long as it may be held up for.
+    config.insert("timing".to_owned(), toml::Table::from_iter([("request".to_owned(), "10m".into())]).into());
     let own = path.with_file_name("checked.toml");
     std::fs::write(&own, config.to_string()).unwrap();
     let mut command = guarded(PROGRAM, PROGRAM);
