@@ -1,5 +1,7 @@
 //! The launch request: a job and its signatures, as a JWS in general JSON serialisation.
 
+mod checked;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,8 @@ use crate::{
     refusal::Code,
     subject::Namespace,
 };
+
+pub use self::checked::Checked;
 
 /// The largest launch request, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;

@@ -12,7 +12,7 @@
 //! | [`wire`] | one message: envelope, padding, head and body, sealed in place |
 //! | [`session`] | a job's messages in their order, as types |
 //! | [`identity`] | signing keys, signatures, trust |
-//! | [`job`], [`launch`] | what is asked for, and by whom |
+//! | [`job`], [`launch`], [`policy`] | what is asked for, by whom, and who may |
 //! | [`record`], [`delivery`] | a job's signed history, and what follows from its last record |
 //! | [`subject`] | where all of this goes on NATS |
 
@@ -32,6 +32,7 @@ pub mod job;
 pub mod json;
 pub mod launch;
 pub mod member;
+pub mod policy;
 pub mod record;
 pub mod refusal;
 pub mod secret;

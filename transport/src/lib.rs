@@ -11,6 +11,7 @@ mod denied;
 mod history;
 mod inbox;
 mod link;
+mod live;
 mod probe;
 mod queue;
 mod records;
@@ -26,6 +27,7 @@ pub use self::{
     history::{Commit, History, HistoryError, Stored},
     inbox::Inbox,
     link::{Link, Pending, Subscription},
+    live::{Live, LiveTrust},
     probe::{Alive, is_alive, probe},
     queue::{Acker, Delivery, Enqueued, Queue, QueueError},
     records::{Following, Passing, Records},
