@@ -5,7 +5,8 @@ use serde::Serialize;
 use subrosa_protocol::{
     delivery::{Last, OnLaunch, on_launch},
     id::{JobId, WorkerName},
-    launch::{LaunchError, LaunchRequest, MAX_REQUEST_BYTES},
+    launch::{LaunchError, LaunchRequest, MAX_REQUEST_BYTES, Signers},
+    policy::TooFew,
     record::Event,
     refusal::Code,
     subject::Namespace,
@@ -53,8 +54,8 @@ fn read(
 
 /// A launch request that is in order.
 enum Checked {
-    /// It may be admitted.
-    Good(LaunchRequest),
+    /// It may be admitted, if these may launch it.
+    Good(LaunchRequest, Signers),
     /// It has come too late to be admitted.
     Late(LaunchRequest),
 }
@@ -72,8 +73,8 @@ fn check(
         Err(LaunchError::Expired) => return Ok(Checked::Late(request)),
         checked => checked?,
     }
-    request.verify()?;
-    Ok(Checked::Good(request))
+    let signers = request.verify()?;
+    Ok(Checked::Good(request, signers))
 }
 
 /// What a launcher without any history says to a launch request for a worker that it knows.
@@ -84,7 +85,7 @@ fn check(
 #[cfg(feature = "fuzzing")]
 pub fn verdict(subject: &str, payload: &[u8], namespace: &Namespace, now_ms: u64) -> Result<(), Code> {
     match check(subject, payload, namespace, |_| true, now_ms) {
-        Ok(Checked::Good(_)) => Ok(()),
+        Ok(Checked::Good(..)) => Ok(()),
         Ok(Checked::Late(_)) => Err(LaunchError::Expired.code()),
         Err(refused) => Err(refused.code),
     }
@@ -95,8 +96,8 @@ impl Office {
     pub(crate) async fn launch(&self, subject: &str, payload: &[u8]) -> Result<Launched, Failed> {
         let deadline = self.deadline();
         let is_known = |worker: &WorkerName| self.workers.contains_key(worker);
-        let request = match check(subject, payload, &self.namespace, is_known, now_ms())? {
-            Checked::Good(request) => request,
+        let (request, signers) = match check(subject, payload, &self.namespace, is_known, now_ms())? {
+            Checked::Good(request, signers) => (request, signers),
             Checked::Late(request) => {
                 // It may have begun in time.
                 let (worker, id) = (request.job().worker(), request.job().id());
@@ -109,9 +110,16 @@ impl Office {
             }
         };
         let (worker, id) = (request.job().worker(), request.job().id());
+        let warning = self.policy(worker).check(request.job(), &signers, &self.trust.get())?;
         let event = Event::Queued { request: request.bytes().to_vec() };
         let seen = match self.write(worker, id, 0, None, event).await {
             Ok(Written::Won(seen)) => {
+                if let Some(TooFew { needed, found }) = warning {
+                    tracing::warn!(
+                        job = short(id), %worker, needed, found,
+                        "UNAUTHORIZED job admitted: the policy only warns"
+                    );
+                }
                 tracing::info!(job = short(id), %worker, "admitted");
                 seen
             }

@@ -27,6 +27,9 @@ pub enum Error {
     /// Jobs' histories cannot be read or written.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The process cannot wait for signals.
+    #[error("the process cannot wait for signals: {0}")]
+    Signals(std::io::Error),
     /// The services cannot be offered.
     #[error("the launcher's services cannot be offered on NATS: {0}")]
     Service(String),

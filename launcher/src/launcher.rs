@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -44,6 +45,8 @@ impl Launcher {
         let backends = Backends::start(&office, guard).await?;
         let services = Services::start(&office, config.max_requests).await?;
         tasks.spawn(sweep::run(office.clone(), sweep.clone()));
+        let (heeding, stop) = (office.clone(), sweep.clone());
+        tasks.spawn(async move { stop.run_until_cancelled(heeding.heed_revocations()).await });
         tracing::info!(workers = config.workers.len(), "launcher ready");
         Ok(Self { office, services, backends, sweep, tasks })
     }
@@ -75,7 +78,8 @@ impl Launcher {
     }
 }
 
-/// Runs a launcher until `shutdown`.
+/// Runs a launcher until `shutdown`. On SIGHUP, it reads its trust, revocation and signers files again; what
+/// cannot be used is logged, and what was read before still holds.
 ///
 /// ```no_run
 /// # // It takes a server.
@@ -96,11 +100,22 @@ impl Launcher {
 /// As for [`Launcher::start`].
 pub async fn run(config: &Config, guard: &Guard, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
     tokio::pin!(shutdown);
+    let mut hangup = signal(SignalKind::hangup()).map_err(Error::Signals)?;
     let launcher = tokio::select! {
         launcher = Launcher::start(config, guard) => launcher?,
         () = &mut shutdown => return Ok(()),
     };
-    launcher.serve(shutdown).await;
+    let office = launcher.office.clone();
+    let reload = async {
+        while hangup.recv().await.is_some() {
+            office.reload();
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = launcher.serve(shutdown) => {}
+        () = reload => {}
+    }
     Ok(())
 }
 

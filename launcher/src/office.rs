@@ -1,20 +1,23 @@
 //! What all parts of a launcher share, and how they read and write histories.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use subrosa_protocol::{
     delivery::{Last, Snapshot, State},
     id::{Instance, JobId, Sha256Hash, WorkerName},
-    identity::{SigningKey, Trust},
+    identity::SigningKey,
     job::Job,
     json,
     launch::LaunchRequest,
+    policy::Policy,
     record::{Event, Record},
     subject::{Control, ENDED, Namespace, worker_in},
 };
-use subrosa_transport::{Commit, Connection, History, HistoryError, Queue, Stored, Tally, now_ms};
-use tokio::time::Instant;
+use subrosa_transport::{
+    Commit, Connection, History, HistoryError, Live, LiveTrust, Queue, Stored, Tally, now_ms,
+};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -30,10 +33,12 @@ const LAG: Duration = Duration::from_millis(1500);
 pub(crate) struct Office {
     pub(crate) namespace: Namespace,
     pub(crate) identity: SigningKey,
-    pub(crate) trust: Trust,
+    pub(crate) trust: LiveTrust,
+    policies: HashMap<WorkerName, Live<Policy>>,
+    pub(crate) revoked_file: Option<PathBuf>,
     pub(crate) workers: HashMap<WorkerName, Worker>,
-    /// What the service `workers` answers.
-    pub(crate) workers_answer: Bytes,
+    /// What the service `workers` answers, made anew when trust or policies change.
+    workers_answer: watch::Sender<Bytes>,
     pub(crate) timing: Timing,
     /// Whether a history may be read from a server that lags.
     replicated: bool,
@@ -84,21 +89,59 @@ pub(crate) enum Written {
 
 impl Office {
     pub(crate) fn new(config: &Config, keys: Keys, connection: Connection) -> Self {
-        Self {
+        let office = Self {
             history: History::new(connection.clone(), config.namespace.clone()),
             connection,
             namespace: config.namespace.clone(),
-            workers_answer: json::to_vec(&Workers::new(&config.workers, &keys.trust)).into(),
+            workers_answer: watch::Sender::new(Bytes::new()),
             replicated: config.streams.records.replicas > 1,
             identity: keys.identity,
             trust: keys.trust,
+            policies: keys.policies,
+            revoked_file: config.revoked_file.clone(),
             workers: config.workers.iter().map(|worker| (worker.name.clone(), worker.clone())).collect(),
             timing: config.timing,
             results_age: config.streams.results.max_age.unwrap_or_default(),
             refused_requests: Tally::new("requests refused"),
             refused_deliveries: Tally::new("deliveries refused"),
             errands: TaskTracker::new(),
-        }
+        };
+        office.describe_workers();
+        office
+    }
+
+    /// Who may launch this worker, as it is now.
+    pub(crate) fn policy(&self, worker: &WorkerName) -> Policy {
+        self.policies.get(worker).map(Live::get).unwrap_or_default()
+    }
+
+    /// What the service `workers` answers.
+    pub(crate) fn workers_answer(&self) -> Bytes {
+        self.workers_answer.borrow().clone()
+    }
+
+    fn describe_workers(&self) {
+        let answer = Workers::new(self.workers.values(), &self.trust.get(), |name| self.policy(name));
+        self.workers_answer.send_replace(json::to_vec(&answer).into());
+    }
+
+    /// Reads trust, revocations and signers again. What cannot be used stays as it was.
+    pub(crate) fn reload(&self) {
+        self.trust.reload();
+        self.policies.values().for_each(Live::reload);
+        self.describe_workers();
+        tracing::info!("reloaded: what is decided from now on is decided by these files");
+    }
+
+    /// Heeds a revocation file that changes. Never returns.
+    pub(crate) async fn heed_revocations(&self) {
+        let mut changes = self.trust.changes();
+        let describe = async {
+            while changes.changed().await.is_ok() {
+                self.describe_workers();
+            }
+        };
+        tokio::join!(self.trust.watch(), describe);
     }
 
     /// Checks that this user may do what a launcher has to.
@@ -129,7 +172,7 @@ impl Office {
             return Seen { stored: None, last: Last::Absent, record: None };
         };
         let hash = stored.hash();
-        match Record::verify(&stored.bytes, job, worker, &self.trust) {
+        match Record::verify(&stored.bytes, job, worker, &self.trust.get()) {
             Ok(verified) => Seen {
                 stored: Some(stored),
                 last: Last::Known(Snapshot::new(hash, &verified.record)),
@@ -160,8 +203,9 @@ impl Office {
     ) -> Result<Option<Case>, HistoryError> {
         let mut messages = self.history.all(worker, job, deadline).await?;
         let request = messages.first().and_then(|first| self.request_in(worker, job, first));
+        let trust = self.trust.get();
         let taken = messages.iter().rev().find_map(|message| {
-            let record = Record::verify(&message.bytes, job, worker, &self.trust).ok()?.record;
+            let record = Record::verify(&message.bytes, job, worker, &trust).ok()?.record;
             match record.event {
                 Event::Taken { instance } | Event::Running { instance } => Some((record.attempt, instance)),
                 _ => None,
@@ -217,7 +261,7 @@ impl Office {
         job: &JobId,
         first: &Stored,
     ) -> Option<LaunchRequest> {
-        let record = Record::verify(&first.bytes, job, worker, &self.trust).ok()?.record;
+        let record = Record::verify(&first.bytes, job, worker, &self.trust.get()).ok()?.record;
         let Event::Queued { request } = record.event else { return None };
         let request = LaunchRequest::parse(&request, &self.namespace).ok()?;
         let fits = record.prev.is_none() && request.job().id() == job && request.job().worker() == worker;

@@ -1,7 +1,7 @@
 //! What a request is refused with.
 
 use serde::Serialize;
-use subrosa_protocol::{json, launch::LaunchError, refusal::Code};
+use subrosa_protocol::{json, launch::LaunchError, policy::Unauthorized, refusal::Code};
 use subrosa_transport::HistoryError;
 
 use crate::error::Trouble;
@@ -49,6 +49,12 @@ impl From<Refused> for Failed {
 impl From<LaunchError> for Refused {
     fn from(error: LaunchError) -> Self {
         Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<Unauthorized> for Failed {
+    fn from(error: Unauthorized) -> Self {
+        Self::Refused(Refused::new(error.code(), error.to_string()))
     }
 }
 

@@ -157,7 +157,7 @@ async fn answer(office: &Shared, ask: Ask, request: &Request) -> Result<Bytes, F
             let ByToken { job, token } = read(&message.payload)?;
             Ok(body(&office.close(&job, &token).await?))
         }
-        Ask::Other(Service::Workers) => Ok(office.workers_answer.clone()),
+        Ask::Other(Service::Workers) => Ok(office.workers_answer()),
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use subrosa_protocol::{
     id::WorkerName,
     identity::{Role, Trust},
+    policy::Policy,
 };
 
 use crate::config::Worker;
@@ -20,19 +21,23 @@ struct Entry {
     worker: WorkerName,
     backend: &'static str,
     /// Who may launch it.
-    policy: &'static str,
+    policy: String,
     /// The public keys that may serve it.
     keys: Vec<Value>,
 }
 
 impl Workers {
-    /// These workers, by name, with the keys in this trust file.
-    pub(crate) fn new<'a>(workers: impl IntoIterator<Item = &'a Worker>, trust: &Trust) -> Self {
+    /// These workers, by name, with their policies and the keys in this trust file.
+    pub(crate) fn new<'a>(
+        workers: impl IntoIterator<Item = &'a Worker>,
+        trust: &Trust,
+        policy: impl Fn(&WorkerName) -> Policy,
+    ) -> Self {
         let keys = worker_keys(trust);
         let entry = |worker: &Worker| Entry {
             worker: worker.name.clone(),
             backend: worker.backend.name(),
-            policy: "anyone",
+            policy: policy(&worker.name).to_string(),
             keys: keys.iter().filter_map(|key| key.for_worker(&worker.name)).collect(),
         };
         let mut workers: Vec<Entry> = workers.into_iter().map(entry).collect();
@@ -93,12 +98,18 @@ mod tests {
             .with_key(key(1), Role::Worker, None)
             .with_key(key(2), Role::Worker, for_a)
             .with_key(key(3), Role::Launcher, None);
-        let listed = serde_json::to_value(Workers::new(&config.unwrap().workers, &trust)).unwrap();
+        let policy = |name: &WorkerName| match name.as_str() {
+            "a" => Policy::at_least(1, [key(1), key(2)].map(|key| key.thumbprint())).unwrap(),
+            _ => Policy::anyone(),
+        };
+        let listed = serde_json::to_value(Workers::new(&config.unwrap().workers, &trust, policy)).unwrap();
         let keys = |at: usize| listed["workers"][at]["keys"].as_array().unwrap();
         assert_eq!(listed["workers"][0]["worker"], "a");
         assert_eq!((keys(0).len(), keys(1).len()), (2, 1));
         let plain = serde_json::to_value(key(1).to_jwk()).unwrap();
         assert_eq!(*keys(1), [plain]);
         assert_eq!(listed["workers"][1]["backend"], json!("resident"));
+        assert_eq!(listed["workers"][0]["policy"], json!("1 of 2"));
+        assert_eq!(listed["workers"][1]["policy"], json!("anyone"));
     }
 }

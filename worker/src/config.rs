@@ -1,17 +1,22 @@
 //! What a worker is told by its environment.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use subrosa_protocol::{
     id::{Attempt, NameError},
     identity::{
-        self, CertFileError, Certificate, SigningKey, Trust, TrustError,
+        self, CertFileError, Certificate, RevokedError, SigningKey, TrustError,
         file::{self, KeyFileError},
     },
-    launch::MAX_REQUEST_BYTES,
+    launch::{MAX_REQUEST_BYTES, MAX_SIGNATURES},
+    policy::{Mode, ModeError, Policy, PolicyError},
     subject::{Namespace, SubjectError},
 };
-use subrosa_transport::Connect;
+use subrosa_transport::{Connect, Live, LiveTrust};
 use thiserror::Error;
 
 /// Who this worker is, where it listens, and how long it waits.
@@ -41,8 +46,11 @@ pub struct Config {
     pub identity: SigningKey,
     /// The certificate of that key, a compact JWT, for clients that know its authority only.
     pub cert: Option<String>,
-    /// The launchers and workers whose records count.
-    pub trust: Trust,
+    /// The launchers and workers whose records count. A clone of it can have the files read again.
+    pub trust: LiveTrust,
+    /// Who may have jobs run here; *anyone* by default. It is checked before anything is asked for, whatever a
+    /// launcher has checked. A clone of it can have the file read again.
+    pub policy: Live<Policy>,
     /// How many jobs run at once when resident.
     pub slots: usize,
     /// How long things may take.
@@ -120,17 +128,24 @@ pub enum ConfigError {
     /// The trust file cannot be used.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The revocation file cannot be used.
+    #[error(transparent)]
+    Revoked(#[from] RevokedError),
+    /// The signers file cannot be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
 }
 
 impl Config {
     /// A configuration with defaults for everything else.
-    pub fn new(nats: Connect, identity: SigningKey, trust: Trust) -> Self {
+    pub fn new(nats: Connect, identity: SigningKey, trust: impl Into<LiveTrust>) -> Self {
         Self {
             nats,
             namespace: Namespace::default(),
             identity,
             cert: None,
-            trust,
+            trust: trust.into(),
+            policy: Live::given(Policy::anyone()),
             slots: 16,
             timing: Timing::default(),
             one_job: None,
@@ -149,7 +164,12 @@ impl Config {
         nats.inbox_prefix = text("SUBROSA_INBOX_PREFIX")?;
         let key = required("SUBROSA_KEY_FILE", "the path of the worker's signing key, a JWK file")?;
         let trust = required("SUBROSA_TRUST_FILE", "the path of the trusted keys, a JWK Set")?;
-        let mut config = Self::new(nats, file::load(&key)?, Trust::from_file(&trust)?);
+        let mut trust = LiveTrust::from_file(trust)?;
+        if let Some(revoked) = text("SUBROSA_REVOKED_FILE")? {
+            trust = trust.with_revoked_file(revoked)?;
+        }
+        let mut config = Self::new(nats, file::load(&key)?, trust);
+        config.policy = policy_from_env()?;
         if let Some(namespace) = text("SUBROSA_NAMESPACE")? {
             let rule = |error: SubjectError| invalid("SUBROSA_NAMESPACE", error);
             config.namespace = namespace.parse().map_err(rule)?;
@@ -164,6 +184,28 @@ impl Config {
         config.one_job = OneJob::from_env()?;
         Ok(config)
     }
+}
+
+fn policy_from_env() -> Result<Live<Policy>, ConfigError> {
+    let needed = number("SUBROSA_SIGNERS_NEEDED", 1..=MAX_SIGNATURES as u64)?;
+    let mode = text("SUBROSA_POLICY_MODE")?;
+    let Some(signers) = text("SUBROSA_SIGNERS_FILE")? else {
+        // Whoever sets these believes that somebody is kept out.
+        let alone = [("SUBROSA_SIGNERS_NEEDED", needed.is_some()), ("SUBROSA_POLICY_MODE", mode.is_some())];
+        return match alone.into_iter().find(|(_, is_set)| *is_set) {
+            Some((name, _)) => Err(invalid(name, "is of no use without SUBROSA_SIGNERS_FILE")),
+            None => Ok(Live::given(Policy::anyone())),
+        };
+    };
+    let needed = needed.ok_or(ConfigError::Missing {
+        name: "SUBROSA_SIGNERS_NEEDED",
+        what: "how many of the keys in SUBROSA_SIGNERS_FILE have to sign a job",
+    })?;
+    let needed = usize::try_from(needed).unwrap_or(usize::MAX);
+    let rule = |error: ModeError| invalid("SUBROSA_POLICY_MODE", error);
+    let mode = mode.map_or(Ok(Mode::default()), |mode| mode.parse()).map_err(rule)?;
+    let read = move |path: &Path| Policy::from_file(path, needed).map(|policy| policy.in_mode(mode));
+    Ok(Live::file(signers, read)?)
 }
 
 impl OneJob {

@@ -35,7 +35,7 @@ fn answer(process: &Shared, message: &Message) -> Option<Bytes> {
         return process.held.holds(&job, attempt).then(|| Alive::new(attempt).to_bytes());
     }
     if kind == Control::Stop.token() {
-        let last = Last::read(Some(&message.payload), &job, &process.name, &process.trust);
+        let last = Last::read(Some(&message.payload), &job, &process.name, &process.trust.get());
         if let Last::Known(Snapshot { state: State::Ended, .. }) = last {
             process.held.end(&job);
             return Some(Bytes::from_static(b"{}"));

@@ -1,14 +1,14 @@
 //! Carrying out the delivery rules for what the queue delivers.
 
-use std::sync::OnceLock;
-
 use subrosa_protocol::{
     delivery::{Delivered, Ending, Holder, Last, OnDelivery, Probe, Settle, after_probe, deliver, settle},
-    id::{Attempt, JobId, WorkerName},
-    launch::{LaunchRequest, Signers},
+    id::{Attempt, JobId},
+    identity::Trust,
+    launch::Checked,
+    policy::{Policy, TooFew},
     record::Event,
     refusal::Code,
-    subject::{Namespace, job_in},
+    subject::job_in,
 };
 use subrosa_transport::{Delivery, Found, HistoryError, RequestError, now_ms, probe};
 use thiserror::Error;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Function, attempt,
-    process::{Seen, Shared, Written, short},
+    process::{Process, Seen, Shared, Written, short},
 };
 
 /// A delivery that could not be dealt with now.
@@ -28,45 +28,27 @@ enum DeliveryError {
     Request(#[from] RequestError),
 }
 
-/// A launch request, and what the worker's own checks say of it.
-pub(crate) struct Checked {
-    /// Whether it is the job that was asked for, be it acceptable or not.
-    is_the_job: bool,
-    request: Result<LaunchRequest, Code>,
-    /// Found out once it matters: signatures take more time than everything else.
-    signers: OnceLock<Result<Signers, Code>>,
+/// Why the worker would refuse the request, if it would, as trust and policy are now; else what is to be said
+/// when it runs the job all the same.
+fn check(checked: &Checked, policy: &Policy, trust: &Trust) -> Result<Option<TooFew>, Code> {
+    match checked.job() {
+        // Before the signatures, which take more time.
+        Some(job) if job.description().psk_id.is_some() => Err(Code::PskUnavailable),
+        _ => checked.check(policy, trust),
+    }
 }
 
-impl Checked {
-    /// Checks a launch request for `job`.
-    pub(crate) fn new(bytes: &[u8], job: &JobId, name: &WorkerName, namespace: &Namespace) -> Self {
-        let (is_the_job, request) = match LaunchRequest::parse(bytes, namespace) {
-            Ok(request) if request.job().id() == job && request.job().worker() == name => (true, Ok(request)),
-            Ok(_) => (false, Err(Code::BadRequest)),
-            Err(error) => (LaunchRequest::job_id(bytes).as_ref() == Some(job), Err(error.code())),
-        };
-        Self { is_the_job, request, signers: OnceLock::new() }
+impl Process {
+    /// Checks a request by the worker's own rules.
+    pub(crate) fn check(&self, checked: &Checked) -> Result<Option<TooFew>, Code> {
+        check(checked, &self.policy.get(), &self.trust.get())
     }
+}
 
-    fn signers(&self) -> &Result<Signers, Code> {
-        self.signers.get_or_init(|| {
-            let request = self.request.as_ref().map_err(|code| *code)?;
-            match request.job().description().psk_id {
-                Some(_) => Err(Code::PskUnavailable),
-                None => request.verify().map_err(|error| error.code()),
-            }
-        })
-    }
-
-    /// Why the worker would refuse the request, if it would.
-    fn refusal(&self) -> Option<Code> {
-        self.signers().as_ref().err().copied()
-    }
-
-    /// The request and its signers, if the worker may run it.
-    pub(crate) fn accepted(self) -> Result<(LaunchRequest, Signers), Code> {
-        let signers = self.signers().clone()?;
-        Ok((self.request?, signers))
+/// Says that a job runs which would be refused if the policy were enforced.
+pub(crate) fn warn(job: &JobId, warning: Option<TooFew>) {
+    if let Some(TooFew { needed, found }) = warning {
+        tracing::warn!(job = short(job), needed, found, "UNAUTHORIZED job runs: the policy only warns");
     }
 }
 
@@ -76,8 +58,14 @@ impl Checked {
 ///
 /// The code that it refuses with.
 #[cfg(feature = "fuzzing")]
-pub fn verdict(bytes: &[u8], job: &JobId, name: &WorkerName, namespace: &Namespace) -> Result<(), Code> {
-    Checked::new(bytes, job, name, namespace).accepted().map(|_| ())
+pub fn verdict(
+    bytes: &[u8],
+    job: &JobId,
+    name: &subrosa_protocol::id::WorkerName,
+    namespace: &subrosa_protocol::subject::Namespace,
+) -> Result<(), Code> {
+    let checked = Checked::new(bytes, job, name, namespace);
+    check(&checked, &Policy::anyone(), &Trust::default()).map(|_| ())
 }
 
 /// Deals with one delivery, to the end of the job if this process takes it.
@@ -109,8 +97,8 @@ async fn decide(
     let checked = Checked::new(&delivery.payload, job, &process.name, &process.namespace);
     let acker = &delivery.acker;
     // A rule of its own, so that nothing is read for what anyone may have put there.
-    if !checked.is_the_job {
-        process.refused.count(checked.refusal().unwrap_or(Code::BadRequest).word());
+    if !checked.is_the_job() {
+        process.refused.count(checked.request().err().unwrap_or(Code::BadRequest).word());
         acker.ack().await;
         return Ok(());
     }
@@ -123,13 +111,14 @@ async fn decide(
     };
     let mut known = Probe::NotAsked;
     loop {
-        let description = checked.request.as_ref().ok().map(|request| request.job());
+        let description = checked.job();
+        let verdict = if seen.last.may_be_taken() { process.check(&checked) } else { Ok(None) };
         let view = Delivered {
             last: &seen.last,
             is_the_job: true,
             held_here: process.held.holds_any(job),
             probe: known,
-            refusal: if seen.last.may_be_taken() { checked.refusal() } else { None },
+            refusal: verdict.err(),
             expired: description.is_some_and(|job| job.expired(now_ms())),
             max_attempts: description.map_or(0, |job| job.description().max_attempts),
         };
@@ -163,11 +152,11 @@ async fn decide(
             }
             OnDelivery::End(ending) => match end(process, job, &seen, ending).await? {
                 Written::Won(record) => {
-                    if let Some(refusal) = checked.refusal() {
+                    if let Err(refusal) = verdict {
                         process.refused.count(refusal.word());
                     }
-                    if let Ok(request) = &checked.request {
-                        process.tell_ended(request.job(), &record).await;
+                    if let Some(job) = checked.job() {
+                        process.tell_ended(job, &record).await;
                     }
                     acker.ack().await;
                 }
@@ -179,7 +168,8 @@ async fn decide(
             OnDelivery::Take(number) => {
                 match claim(process, job, &seen, number, Some(acker.clone())).await? {
                     Taken::Won { holder, record, hold } => {
-                        let Ok((request, signers)) = checked.accepted() else { return Ok(()) };
+                        let Ok((request, signers)) = checked.into_signed() else { return Ok(()) };
+                        warn(job, verdict.ok().flatten());
                         tracing::info!(job = short(job), attempt = number.get(), "job taken");
                         let line = hold.line.clone();
                         let work = (request.job().clone(), signers);

@@ -32,6 +32,10 @@
 //! | `SUBROSA_KEY_FILE` | the worker's signing key, a JWK file of mode 0600 | required |
 //! | `SUBROSA_CERT_FILE` | the certificate of that key, a compact JWT | none |
 //! | `SUBROSA_TRUST_FILE` | the launchers' and workers' public keys, a JWK Set | required |
+//! | `SUBROSA_REVOKED_FILE` | keys that are good for nothing any more, a thumbprint a line | none |
+//! | `SUBROSA_SIGNERS_FILE` | the keys of which some have to sign a job, a JWK Set | anyone may |
+//! | `SUBROSA_SIGNERS_NEEDED` | how many of them | required with the former |
+//! | `SUBROSA_POLICY_MODE` | what becomes of other jobs: `enforce`, `warn` or `off` | `enforce` |
 //! | `SUBROSA_SLOTS` | how many jobs run at once when resident | 16 |
 //! | `SUBROSA_DRAIN_SECONDS` | how long running jobs may take to finish after SIGTERM | 30 |
 //! | `SUBROSA_JOB`, `SUBROSA_ATTEMPT` | the one job to run, and its attempt; set by a launcher | none |

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use subrosa_protocol::{
     delivery::Last,
     id::{Instance, JobId, WorkerName},
-    identity::{SigningKey, Trust},
+    identity::SigningKey,
     job::Job,
+    policy::Policy,
     record::{Event, Record},
     subject::{ENDED, Namespace},
 };
-use subrosa_transport::{Absences, Commit, Connection, History, HistoryError, Stored, Tally, now_ms};
+use subrosa_transport::{
+    Absences, Commit, Connection, History, HistoryError, Live, LiveTrust, Stored, Tally, now_ms,
+};
 use tokio::{runtime::Handle, time::Instant};
 
 use crate::{Timing, held::Held};
@@ -21,7 +24,8 @@ pub(crate) struct Process {
     pub(crate) instance: Instance,
     pub(crate) identity: SigningKey,
     pub(crate) cert: Option<String>,
-    pub(crate) trust: Trust,
+    pub(crate) trust: LiveTrust,
+    pub(crate) policy: Live<Policy>,
     pub(crate) namespace: Namespace,
     pub(crate) timing: Timing,
     pub(crate) connection: Connection,
@@ -60,7 +64,7 @@ impl Process {
     /// Judges a job's last message.
     pub(crate) fn judge(&self, job: &JobId, stored: Option<Stored>) -> Seen {
         let bytes = stored.as_ref().map(|stored| &*stored.bytes);
-        let last = Last::read(bytes, job, &self.name, &self.trust);
+        let last = Last::read(bytes, job, &self.name, &self.trust.get());
         Seen { stored, last }
     }
 

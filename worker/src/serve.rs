@@ -25,7 +25,8 @@ pub type Function =
     Arc<dyn Fn(Job<Launched>) -> Pin<Box<dyn Future<Output = Result<Done, Failure>> + Send>> + Send + Sync>;
 
 /// Serves `function` as the worker `name`, as the environment says (see the crate's documentation):
-/// resident until SIGTERM or SIGINT, or for one job.
+/// resident until SIGTERM or SIGINT, or for one job. On SIGHUP, the files that say whom to trust and who may
+/// have jobs run are read again.
 ///
 /// The connection lives on a thread of its own, so that a busy function does not keep the worker from
 /// answering. Panics of the process are logged by their place only; what they say goes to the client.
@@ -44,10 +45,19 @@ where
     let stop = draining.clone();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Process)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Process)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(Error::Process)?;
+    let (trust, policy) = (config.trust.clone(), config.policy.clone());
     let signals = tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                Some(()) = hangup.recv() => {
+                    trust.reload();
+                    policy.reload();
+                    tracing::info!("reloaded: what is decided from now on is decided by these files");
+                }
+            }
         }
         tracing::info!("stopping: nothing new is taken, what runs may finish");
         stop.cancel();
@@ -58,7 +68,8 @@ where
 }
 
 /// Serves `function` as [`serve`] does, with a configuration and a token that ends it: nothing new is
-/// taken then, and what runs may finish within the drain time.
+/// taken then, and what runs may finish within the drain time. Clones of [`Config::trust`] and
+/// [`Config::policy`] can have their files read again.
 ///
 /// ```no_run
 /// # // It takes a server.
@@ -145,6 +156,7 @@ async fn run(
 ) -> Result<(), Error> {
     config
         .trust
+        .get()
         .vouched(&config.identity.thumbprint(), &name, config.cert.as_deref(), now_ms())
         .map_err(|reason| Error::Untrusted { reason })?;
     let connection = config.nats.connect().await?;
@@ -153,6 +165,7 @@ async fn run(
         identity: config.identity,
         cert: config.cert,
         trust: config.trust,
+        policy: config.policy,
         history: History::new(connection.clone(), config.namespace.clone()),
         namespace: config.namespace,
         timing: config.timing,
@@ -167,11 +180,14 @@ async fn run(
     let messages = process.connection.subscribe(&subject).await?;
     process.connection.may_serve_clients(&process.namespace).await?;
     let listener = tokio::spawn(control::listen(process.clone(), messages));
+    let trust = process.trust.clone();
+    let watch = tokio::spawn(async move { trust.watch().await });
     let served = match &config.one_job {
         Some(one) => single::serve(&process, &function, one, &draining).await,
         None => resident::serve(&process, &function, config.slots, &draining).await,
     };
     listener.abort();
+    watch.abort();
     process.refused.log();
     // What was published last, an ack or a record's copy, still has to leave.
     process.connection.flush(Duration::from_secs(2)).await;

@@ -3,15 +3,15 @@
 use subrosa_protocol::{
     delivery::{Ending, Outcome, Start, start},
     id::{Attempt, JobId},
-    launch::LaunchRequest,
+    launch::{Checked, LaunchRequest},
     refusal::Code,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error, Function, OneJob, attempt,
-    delivery::{Checked, Taken, claim},
-    process::{Seen, Shared},
+    delivery::{Taken, claim, warn},
+    process::{Seen, Shared, Written},
 };
 
 /// Runs the job; succeeds only if it was closed with its result.
@@ -26,13 +26,15 @@ pub(crate) async fn serve(
         .ok_or_else(|| not_closed("SUBROSA_JOB holds no launch request"))?;
     let mut seen = process.look(&id, 0).await?;
     let checked = Checked::new(one.request.as_bytes(), &id, &process.name, &process.namespace);
-    let (request, signers) = match checked.accepted() {
-        Ok(accepted) => accepted,
+    let refused = |code: Code| not_closed(&format!("the worker refuses it: {code}"));
+    let warning = match process.check(&checked) {
+        Ok(warning) => warning,
         Err(code) => {
-            refuse(process, &id, &seen, one.attempt, code).await?;
-            return Err(not_closed(&format!("the worker refuses it: {code}")));
+            refuse(process, &id, &checked, &seen, one.attempt, code).await?;
+            return Err(refused(code));
         }
     };
+    let (request, signers) = checked.into_signed().map_err(refused)?;
     let job = request.job();
     let (holder, record, hold) = loop {
         if start(&seen.last, one.attempt) == Start::Exit {
@@ -44,6 +46,7 @@ pub(crate) async fn serve(
             Taken::Held => return Err(not_closed("it is held already")),
         }
     };
+    warn(job.id(), warning);
     let work = (job.clone(), signers);
     match attempt::run(process, function, work, (holder, record), hold, draining.clone()).await {
         Outcome::Closed => Ok(()),
@@ -59,13 +62,17 @@ pub(crate) async fn serve(
 async fn refuse(
     process: &Shared,
     job: &JobId,
+    checked: &Checked,
     seen: &Seen,
     attempt: Attempt,
     code: Code,
 ) -> Result<(), Error> {
     if start(&seen.last, attempt) == Start::Take {
         let ending = Ending::failed(code.word(), "the worker refuses the job").into_event();
-        process.write(job, seen.last.attempt(), seen.stored.as_ref(), ending).await?;
+        let written = process.write(job, seen.last.attempt(), seen.stored.as_ref(), ending).await?;
+        if let (Written::Won(record), Some(job)) = (written, checked.job()) {
+            process.tell_ended(job, &record).await;
+        }
     }
     Ok(())
 }

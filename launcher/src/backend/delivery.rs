@@ -1,16 +1,13 @@
 //! Carries out what the delivery rules decide about a job that was pulled.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use subrosa_protocol::{
     delivery::{
         AfterChild, Child, Delivered, Ending, Last, OnDelivery, Probe, after_child, after_probe, deliver,
     },
     id::{JobId, WorkerName},
-    launch::LaunchRequest,
+    launch::Checked,
     refusal::Code,
     subject::job_in,
 };
@@ -36,15 +33,20 @@ pub(super) struct Puller {
 /// A delivery and what it says.
 struct Pulled {
     job: JobId,
-    request: LaunchRequest,
-    /// Why the request would be refused. Found out once it matters: signatures take more time than all else.
-    refusal: OnceLock<Option<Code>>,
+    checked: Checked,
     hold: Hold,
 }
 
-impl Pulled {
-    fn refusal(&self) -> Option<Code> {
-        *self.refusal.get_or_init(|| self.request.verify().err().map(|error| error.code()))
+fn view<'a>(pulled: &Pulled, last: &'a Last, probe: Probe, refusal: Option<Code>) -> Delivered<'a> {
+    let job = pulled.checked.job();
+    Delivered {
+        last,
+        is_the_job: true,
+        held_here: false,
+        probe,
+        refusal,
+        expired: job.is_some_and(|job| job.expired(now_ms())),
+        max_attempts: job.map_or(0, |job| job.description().max_attempts),
     }
 }
 
@@ -81,15 +83,13 @@ impl Puller {
         };
         // Rule 2: whoever runs it goes on, with the new delivery.
         let Some(hold) = self.started.held.hold(job, &delivery.acker) else { return };
-        let request = match self.read(&job, &delivery.payload) {
-            Ok(request) => request,
-            // By rule 1, without reading anything.
-            Err(code) => {
-                refused.count(code.word());
-                return hold.acker().ack().await;
-            }
-        };
-        let pulled = Pulled { job, request, refusal: OnceLock::new(), hold };
+        let checked = Checked::new(&delivery.payload, &job, self.name(), &self.office().namespace);
+        // By rule 1, without reading anything.
+        if !checked.is_the_job() {
+            refused.count(checked.request().err().unwrap_or(Code::BadRequest).word());
+            return hold.acker().ack().await;
+        }
+        let pulled = Pulled { job, checked, hold };
         match self.decide(&pulled).await {
             Ok(Outcome::Ack) => pulled.hold.acker().ack().await,
             Ok(Outcome::Nak(delay)) => pulled.hold.acker().nak(delay).await,
@@ -100,12 +100,14 @@ impl Puller {
         }
     }
 
-    /// The request, if it is the job's.
-    fn read(&self, job: &JobId, payload: &[u8]) -> Result<LaunchRequest, Code> {
-        let request =
-            LaunchRequest::parse(payload, &self.office().namespace).map_err(|error| error.code())?;
-        let is_the_job = request.job().id() == job && request.job().worker() == self.name();
-        if is_the_job { Ok(request) } else { Err(Code::BadRequest) }
+    /// Why the request is refused, if it is, as trust and policy are now. What the mode `warn` lets pass was
+    /// logged when it was admitted, and is again by the worker.
+    fn refusal(&self, pulled: &Pulled, last: &Last) -> Option<Code> {
+        if !last.may_be_taken() {
+            return None;
+        }
+        let office = self.office();
+        pulled.checked.check(&office.policy(self.name()), &office.trust.get()).err()
     }
 
     async fn decide(&self, pulled: &Pulled) -> Result<Outcome, Trouble> {
@@ -116,7 +118,8 @@ impl Puller {
         };
         let mut probed = Probe::NotAsked;
         loop {
-            match deliver(&self.view(pulled, &seen.last, probed)) {
+            let refusal = self.refusal(pulled, &seen.last);
+            match deliver(&view(pulled, &seen.last, probed, refusal)) {
                 OnDelivery::Nak => return Ok(Outcome::Nak(self.ack_wait)),
                 // Held by nobody else: `hold` was given to us.
                 OnDelivery::Ack | OnDelivery::GoOn => {
@@ -137,7 +140,7 @@ impl Puller {
                     probed = after_probe(&seen.last, &again.last, asked);
                     seen = again;
                 }
-                OnDelivery::End(ending) => match self.end(pulled, &seen, ending).await? {
+                OnDelivery::End(ending) => match self.end(pulled, &seen, ending, refusal).await? {
                     None => return Ok(Outcome::Ack),
                     Some(again) => (seen, probed) = (again, Probe::NotAsked),
                 },
@@ -145,11 +148,14 @@ impl Puller {
                     let Some(decided_on) = seen.last.hash() else {
                         return Ok(Outcome::Nak(self.ack_wait));
                     };
+                    let Ok(request) = pulled.checked.request() else {
+                        return Ok(Outcome::Nak(self.ack_wait));
+                    };
                     if self.started.stop.is_cancelled() {
                         return Ok(Outcome::Nak(HAND_OVER));
                     }
                     let child = Child { attempt, decided_on };
-                    let gone = self.started.run(&pulled.request, &child, &pulled.hold).await;
+                    let gone = self.started.run(request, &child, &pulled.hold).await;
                     let again = self.look(pulled, &seen).await?;
                     // What the child has left behind is decided anew; what it has not even begun is over.
                     let ending = match after_child(&again.last, &child, gone == Gone::Stopped) {
@@ -159,7 +165,7 @@ impl Puller {
                     };
                     (seen, probed) = (again, Probe::NotAsked);
                     if let Some(ending) = ending {
-                        match self.end(pulled, &seen, ending).await? {
+                        match self.end(pulled, &seen, ending, None).await? {
                             None => return Ok(Outcome::Ack),
                             Some(again) => seen = again,
                         }
@@ -169,25 +175,18 @@ impl Puller {
         }
     }
 
-    fn view<'a>(&self, pulled: &Pulled, last: &'a Last, probe: Probe) -> Delivered<'a> {
-        let job = pulled.request.job();
-        Delivered {
-            last,
-            is_the_job: true,
-            held_here: false,
-            probe,
-            refusal: if last.may_be_taken() { pulled.refusal() } else { None },
-            expired: job.expired(now_ms()),
-            max_attempts: job.description().max_attempts,
-        }
-    }
-
     async fn look(&self, pulled: &Pulled, seen: &Seen) -> Result<Seen, Trouble> {
         Ok(self.office().look(self.name(), &pulled.job, seen.sequence()).await?)
     }
 
     /// Writes an ending. None if it counts; else the record that came first.
-    async fn end(&self, pulled: &Pulled, seen: &Seen, ending: Ending) -> Result<Option<Seen>, Trouble> {
+    async fn end(
+        &self,
+        pulled: &Pulled,
+        seen: &Seen,
+        ending: Ending,
+        refusal: Option<Code>,
+    ) -> Result<Option<Seen>, Trouble> {
         let office = self.office();
         let (stored, attempt) = (seen.stored.as_ref(), seen.last.attempt());
         let holder = seen.holder();
@@ -195,12 +194,12 @@ impl Puller {
             Written::Won(seen) => seen,
             Written::Lost(seen) => return Ok(Some(seen)),
         };
-        if let Some(refusal) = pulled.refusal() {
+        if let Some(refusal) = refusal {
             office.refused_deliveries.count(refusal.word());
         }
         tracing::info!(job = short(&pulled.job), worker = %self.name(), code = seen.code(), "{}", seen.state());
         if let Some(record) = &seen.stored {
-            let (worker, job, request) = (self.name(), &pulled.job, Some(&pulled.request));
+            let (worker, job, request) = (self.name(), &pulled.job, pulled.checked.request().ok());
             office.after_end(&Ended { worker, job, request, holder, record }).await;
         }
         Ok(None)

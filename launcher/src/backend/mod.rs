@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{delivery::Puller, held::Held};
 use crate::{
-    config::{Backend, Process},
+    config::{Backend, Process, WorkerPolicy},
     guard::Guard,
     office::Shared,
 };
@@ -23,6 +23,8 @@ pub(crate) struct Started {
     pub(crate) office: Shared,
     pub(crate) name: WorkerName,
     pub(crate) process: Process,
+    /// What it is told to check itself.
+    pub(crate) policy: Option<WorkerPolicy>,
     pub(crate) guard: Guard,
     pub(crate) held: Held,
     /// Jobs that were delivered and have no record.
@@ -48,6 +50,7 @@ impl Backends {
                 office: office.clone(),
                 name: worker.name.clone(),
                 process: (**process).clone(),
+                policy: worker.policy.clone(),
                 guard: guard.clone(),
                 held: Held::default(),
                 absences: Absences::default(),

@@ -30,6 +30,15 @@ pub(super) fn command(started: &Started, request: &LaunchRequest, attempt: Attem
     if let Some(cert) = &process.cert_file {
         command.env("SUBROSA_CERT_FILE", cert);
     }
+    if let Some(policy) = &started.policy {
+        command
+            .env("SUBROSA_SIGNERS_FILE", &policy.signers_file)
+            .env("SUBROSA_SIGNERS_NEEDED", policy.needed.to_string())
+            .env("SUBROSA_POLICY_MODE", policy.mode.to_string());
+    }
+    if let Some(revoked) = &started.office.revoked_file {
+        command.env("SUBROSA_REVOKED_FILE", revoked);
+    }
     if let Some(credentials) = &process.credentials {
         command.env("SUBROSA_NATS_CREDS", credentials);
     }

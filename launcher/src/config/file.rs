@@ -7,11 +7,11 @@ use std::{
 };
 
 use serde::Deserialize;
-use subrosa_protocol::{id::WorkerName, subject};
+use subrosa_protocol::{id::WorkerName, launch::MAX_SIGNATURES, policy::Mode, subject};
 use subrosa_transport::Connect;
 
 use super::{
-    Backend, Config, ConfigError, Process, Storage, Stream, Streams, Timing, Worker,
+    Backend, Config, ConfigError, Process, Storage, Stream, Streams, Timing, Worker, WorkerPolicy,
     values::{Humane, Size},
 };
 
@@ -25,6 +25,7 @@ struct Wire {
     namespace: Option<String>,
     key_file: PathBuf,
     trust_file: PathBuf,
+    revoked_file: Option<PathBuf>,
     #[serde(default)]
     worker: Vec<WorkerWire>,
     #[serde(default)]
@@ -56,6 +57,16 @@ struct WorkerWire {
     credentials: Option<PathBuf>,
     inbox_prefix: Option<String>,
     env: Option<BTreeMap<String, String>>,
+    policy: Option<PolicyWire>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyWire {
+    signers_file: PathBuf,
+    needed: usize,
+    #[serde(default)]
+    mode: Mode,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -137,6 +148,7 @@ impl Wire {
             namespace,
             key_file: self.key_file,
             trust_file: self.trust_file,
+            revoked_file: self.revoked_file,
             workers,
             streams: self.streams.check()?,
             timing: self.timing.check()?,
@@ -149,6 +161,7 @@ impl WorkerWire {
     fn check(self, nats_url: &str) -> Result<Worker, ConfigError> {
         let name = self.name;
         let member = |member: &str| format!("worker.{member} of {name}");
+        let policy = self.policy.map(|policy| policy.check(&member("policy.needed"))).transpose()?;
         let backend = match self.backend {
             BackendWire::Resident => {
                 let given = [
@@ -202,7 +215,17 @@ impl WorkerWire {
                 }))
             }
         };
-        Ok(Worker { name, backend })
+        Ok(Worker { name, backend, policy })
+    }
+}
+
+impl PolicyWire {
+    /// How many keys there are, the file says.
+    fn check(self, needed: &str) -> Result<WorkerPolicy, ConfigError> {
+        if !(1..=MAX_SIGNATURES).contains(&self.needed) {
+            return Err(invalid(needed, format!("must be 1 to {MAX_SIGNATURES}")));
+        }
+        Ok(WorkerPolicy { signers_file: self.signers_file, needed: self.needed, mode: self.mode })
     }
 }
 

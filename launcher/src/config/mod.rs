@@ -7,7 +7,7 @@ mod values;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
@@ -18,12 +18,13 @@ use serde::{Deserialize, Serialize};
 use subrosa_protocol::{
     id::WorkerName,
     identity::{
-        self, CertFileError, SigningKey, Thumbprint, Trust, TrustError, Untrusted,
+        self, CertFileError, RevokedError, SigningKey, Thumbprint, Trust, TrustError, Untrusted,
         file::{self as keys, KeyFileError},
     },
+    policy::{Mode, Policy, PolicyError},
     subject::Namespace,
 };
-use subrosa_transport::{Connect, now_ms};
+use subrosa_transport::{Connect, Live, LiveTrust, now_ms};
 use thiserror::Error;
 
 /// An example with every member, as it is installed beside the program.
@@ -56,6 +57,8 @@ pub struct Config {
     pub key_file: PathBuf,
     /// The launchers and workers whose records count, a JWK Set.
     pub trust_file: PathBuf,
+    /// Keys that are good for nothing any more, a thumbprint a line.
+    pub revoked_file: Option<PathBuf>,
     /// The workers that may be launched.
     pub workers: Vec<Worker>,
     /// The streams as `--setup` makes them and as a running launcher expects them.
@@ -74,6 +77,20 @@ pub struct Worker {
     pub name: WorkerName,
     /// Who starts it.
     pub backend: Backend,
+    /// Who may launch it; anyone, if absent.
+    pub policy: Option<WorkerPolicy>,
+}
+
+/// Who may launch a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerPolicy {
+    /// The keys of which some have to sign, a JWK Set.
+    pub signers_file: PathBuf,
+    /// How many of them.
+    pub needed: usize,
+    /// What becomes of other jobs.
+    pub mode: Mode,
 }
 
 /// Who starts a worker.
@@ -234,6 +251,12 @@ pub enum ConfigError {
     /// A trust file cannot be used.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The revocation file cannot be used.
+    #[error(transparent)]
+    Revoked(#[from] RevokedError),
+    /// A signers file cannot be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// A key of this configuration is not trusted by it: its own records would not count.
     #[error("{} does not trust the key in {}: {reason}", trust.display(), key.display())]
     Untrusted {
@@ -246,13 +269,15 @@ pub enum ConfigError {
     },
 }
 
-/// A launcher's own key, and the keys that it trusts.
+/// A launcher's own key, the keys that it trusts, and whose jobs it admits.
 #[derive(Debug)]
 pub struct Keys {
     /// Signs its records.
     pub identity: SigningKey,
     /// Whose records count.
-    pub trust: Trust,
+    pub trust: LiveTrust,
+    /// Who may launch which worker; anyone may launch the others.
+    pub policies: HashMap<WorkerName, Live<Policy>>,
 }
 
 impl Config {
@@ -295,8 +320,10 @@ impl Config {
     fn paths(&mut self, mut change: impl FnMut(&mut PathBuf)) {
         change(&mut self.key_file);
         change(&mut self.trust_file);
+        self.revoked_file.iter_mut().for_each(&mut change);
         self.nats.credentials.iter_mut().for_each(&mut change);
         for worker in &mut self.workers {
+            worker.policy.iter_mut().for_each(|policy| change(&mut policy.signers_file));
             let Backend::Process(process) = &mut worker.backend else { continue };
             // A program without a slash is looked for on PATH.
             if process.program.components().count() > 1 {
@@ -309,19 +336,15 @@ impl Config {
         }
     }
 
-    /// Reads all key and trust files, and checks that they fit together.
+    /// Reads all key, trust, revocation and signers files, and checks that they fit together.
     ///
     /// # Errors
     ///
     /// A file that cannot be used, and a key whose records would not count.
     pub fn keys(&self) -> Result<Keys, ConfigError> {
         let identity = keys::load(&self.key_file)?;
-        let trust = Trust::from_file(&self.trust_file)?;
-        trust.launcher(&identity.thumbprint()).map_err(|reason| ConfigError::Untrusted {
-            trust: self.trust_file.clone(),
-            key: self.key_file.clone(),
-            reason,
-        })?;
+        let trust = self.live_trust(identity.thumbprint())?;
+        let policies = self.policies()?;
         exists("nats.credentials", self.nats.credentials.as_ref())?;
         for worker in &self.workers {
             let Backend::Process(process) = &worker.backend else { continue };
@@ -330,9 +353,42 @@ impl Config {
             if process.program.components().count() > 1 {
                 exists(&member("command"), Some(&process.program))?;
             }
-            process.check_keys(&worker.name, &trust, &self.trust_file, &identity.thumbprint())?;
+            process.check_keys(&worker.name, &trust.get(), &self.trust_file, &identity.thumbprint())?;
         }
-        Ok(Keys { identity, trust })
+        Ok(Keys { identity, trust, policies })
+    }
+
+    /// The trust file, which has to name the launcher itself: also when it is read again.
+    fn live_trust(&self, own: Thumbprint) -> Result<LiveTrust, ConfigError> {
+        let key = self.key_file.clone();
+        let read = move |path: &Path| {
+            let trust = Trust::from_file(path)?;
+            match trust.launcher(&own) {
+                Ok(()) => Ok(trust),
+                Err(reason) => {
+                    Err(ConfigError::Untrusted { trust: path.to_owned(), key: key.clone(), reason })
+                }
+            }
+        };
+        let trust = LiveTrust::new(Live::file(&self.trust_file, read)?, None);
+        Ok(match &self.revoked_file {
+            Some(revoked) => trust.with_revoked_file(revoked)?,
+            None => trust,
+        })
+    }
+
+    fn policies(&self) -> Result<HashMap<WorkerName, Live<Policy>>, ConfigError> {
+        let with_policy =
+            self.workers.iter().filter_map(|worker| Some((&worker.name, worker.policy.as_ref()?)));
+        with_policy.map(|(name, policy)| Ok((name.clone(), policy.read()?))).collect()
+    }
+}
+
+impl WorkerPolicy {
+    fn read(&self) -> Result<Live<Policy>, PolicyError> {
+        let (needed, mode) = (self.needed, self.mode);
+        let read = move |path: &Path| Policy::from_file(path, needed).map(|policy| policy.in_mode(mode));
+        Live::file(&self.signers_file, read)
     }
 }
 

@@ -101,7 +101,7 @@ fn see(office: &Shared, index: &mut Index, record: Passing) {
     }
     let name = worker.clone();
     index.see((worker, job), &stored.bytes, now_ms(), || {
-        let last = Last::read(Some(&stored.bytes), &job, &name, &office.trust);
+        let last = Last::read(Some(&stored.bytes), &job, &name, &office.trust.get());
         matches!(last, Last::Known(Snapshot { state: State::Ended, .. }))
     });
 }
