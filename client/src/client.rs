@@ -13,7 +13,8 @@ use subrosa_protocol::{
     identity::{SigningKey, Trust},
     subject::{Namespace, ReplyPrefix},
 };
-use subrosa_transport::Connection;
+use subrosa_transport::{Connection, LiveTrust};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{ClientError, JobBuilder, dispatch::Dispatch, launcher::Launchers};
 
@@ -69,6 +70,7 @@ pub struct Connect {
     reply_token: Option<String>,
     identity: Option<SigningKey>,
     trust: Trust,
+    revoked_file: Option<PathBuf>,
     timing: Timing,
 }
 
@@ -83,6 +85,13 @@ impl Connect {
     /// Which workers are trusted. Without it, none is.
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = trust;
+        self
+    }
+
+    /// A file of keys that are good for nothing any more, a thumbprint a line. It is looked at once a second:
+    /// a worker whose key comes to stand there gets no further answer, and its result is not taken.
+    pub fn revoked_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.revoked_file = Some(path.into());
         self
     }
 
@@ -134,16 +143,23 @@ impl Connect {
             .reply_token
             .unwrap_or_else(|| rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect());
         let reply = self.namespace.reply(&token)?;
+        let mut trust = LiveTrust::from(self.trust);
+        if let Some(revoked) = self.revoked_file {
+            trust = trust.with_revoked_file(revoked)?;
+        }
         let connection = self.nats.connect_with(self.options.unwrap_or_default()).await?;
         let dispatch = Dispatch::start(connection.subscribe(&reply.any()).await?);
         let launchers = Launchers::new(connection.clone(), self.namespace.clone());
+        let watched = trust.clone();
+        let watch = AbortOnDropHandle::new(tokio::spawn(async move { watched.watch().await }));
         Ok(Client(Arc::new(Shared {
             connection,
             launchers,
             dispatch,
             reply,
             identity: self.identity,
-            trust: self.trust,
+            trust,
+            _watch: watch,
             timing: self.timing,
         })))
     }
@@ -186,7 +202,9 @@ pub(crate) struct Shared {
     pub(crate) dispatch: Dispatch,
     pub(crate) reply: ReplyPrefix,
     pub(crate) identity: Option<SigningKey>,
-    pub(crate) trust: Trust,
+    pub(crate) trust: LiveTrust,
+    /// Looks at the revocation file.
+    _watch: AbortOnDropHandle<()>,
     pub(crate) timing: Timing,
 }
 
@@ -213,6 +231,7 @@ impl Client {
             reply_token: None,
             identity: None,
             trust: Trust::default(),
+            revoked_file: None,
             timing: Timing::default(),
         }
     }

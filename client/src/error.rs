@@ -3,7 +3,7 @@
 use std::fmt;
 
 use subrosa_protocol::{
-    identity::{Thumbprint, Untrusted},
+    identity::{RevokedError, Thumbprint, Untrusted},
     job,
     refusal::{Code, StepCode},
     subject::SubjectError,
@@ -25,6 +25,9 @@ pub enum ClientError {
     /// The reply token is none.
     #[error(transparent)]
     ReplyToken(#[from] SubjectError),
+    /// The revocation file cannot be used.
+    #[error(transparent)]
+    Revoked(#[from] RevokedError),
 }
 
 /// A job that was not launched.

@@ -42,6 +42,9 @@ pub(crate) struct Args {
         required_unless_present = "danger_trust_any_worker"
     )]
     trust: Option<PathBuf>,
+    /// Keys that are good for nothing any more, a thumbprint a line; looked at once a second
+    #[arg(long, value_name = "FILE", env = "SUBROSA_REVOKED_FILE")]
+    revoked: Option<PathBuf>,
     /// Show the payload to whoever answers, for experiments: the broker can answer too
     #[arg(long, conflicts_with = "trust")]
     danger_trust_any_worker: bool,
@@ -112,6 +115,9 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         .namespace(args.nats.namespace.clone())
         .connect_timeout(args.nats.patience())
         .timing(timing(&args));
+    if let Some(revoked) = &args.revoked {
+        connect = connect.revoked_file(revoked);
+    }
     if let Some(key) = key {
         connect = connect.identity(key);
     }

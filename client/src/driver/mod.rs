@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use subrosa_protocol::{
     id::JobId,
-    identity::Thumbprint,
+    identity::{Thumbprint, Untrusted},
     launch::LaunchRequest,
     refusal::Code,
     secret::Secret,
@@ -191,6 +191,7 @@ impl Driver {
         let mut asked = Instant::now();
         // On a task of its own: a launcher that does not answer must not keep the worker waiting.
         let mut question = JoinSet::new();
+        let mut trust = self.client.trust.changes();
         loop {
             let deadline = self.deadline();
             let step = tokio::select! {
@@ -200,10 +201,20 @@ impl Driver {
                         ask = ask.min(asked + HINT);
                         Ok(None)
                     }
-                    Some(message) => self.receive(message).await,
+                    Some(message) => {
+                        self.heed_revocation();
+                        self.receive(message).await
+                    }
                     None => Err(JobError::Closed),
                 },
-                answer = self.session.answer() => self.answer(answer).await,
+                answer = self.session.answer() => {
+                    self.heed_revocation();
+                    self.answer(answer).await
+                }
+                Ok(()) = trust.changed() => {
+                    self.heed_revocation();
+                    Ok(None)
+                }
                 () = sleep_until(ask), if question.is_empty() => {
                     asked = Instant::now();
                     ask = asked + poll.next_delay();
@@ -279,6 +290,17 @@ impl Driver {
 
     fn since_launch(&self) -> Duration {
         self.launched_at.elapsed()
+    }
+
+    /// Lets go of a worker whose key was revoked meanwhile: it gets no further answer, and its result is not
+    /// taken. Another one may still come.
+    fn heed_revocation(&mut self) {
+        let Some((worker, _)) = self.worker else { return };
+        if self.client.trust.get().is_revoked(&worker) {
+            self.session = Session::None;
+            self.worker = None;
+            self.distrust(UntrustedWorker { worker, reason: Untrusted::Revoked { key: worker } });
+        }
     }
 
     fn distrust(&mut self, worker: UntrustedWorker) {

@@ -76,8 +76,8 @@ impl Driver {
 
     /// Takes an `options` of a further attempt; the older session is dropped, and its handler stopped.
     fn options(&mut self, envelope: Vec<u8>, reply: &str) {
-        let trust = &self.client.trust;
-        match self.launched.open_options(envelope, reply, trust, &mut UnwrapErr(SysRng), now_ms()) {
+        let trust = self.client.trust.get();
+        match self.launched.open_options(envelope, reply, &trust, &mut UnwrapErr(SysRng), now_ms()) {
             Ok(Options { session, attempt, worker, parameters, .. }) => {
                 let max = self.launched.job().description().max_attempts;
                 self.timings.taken = self.since_launch();

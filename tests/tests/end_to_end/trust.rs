@@ -179,7 +179,7 @@ async fn a_trusted_key_for_another_name_is_not_trusted() {
         let trust = lab.local.trust().unwrap().with_key(identity.public().clone(), Role::Worker, None);
         let mut config = lab.worker_config("one");
         config.identity = identity;
-        config.trust = trust;
+        config.trust = trust.into();
         config
     };
     let _worker = serve(config, "one", answer);
