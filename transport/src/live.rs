@@ -100,13 +100,25 @@ pub struct LiveTrust(Arc<Parts>);
 #[derive(Debug)]
 struct Parts {
     trust: Live<Trust>,
-    revoked: Option<Live<Revoked>>,
+    revoked: Option<RevokedFile>,
     both: watch::Sender<Trust>,
 }
 
+#[derive(Debug)]
+struct RevokedFile {
+    path: PathBuf,
+    keys: Live<Revoked>,
+    /// From before it was first read: what has changed since is seen at the first look.
+    stamp: Stamp,
+}
+
 impl LiveTrust {
-    /// Trust that is, or may be, without revoked keys.
-    pub fn new(trust: Live<Trust>, revoked: Option<Live<Revoked>>) -> Self {
+    /// Trust without a revocation file.
+    pub fn new(trust: Live<Trust>) -> Self {
+        Self::of(trust, None)
+    }
+
+    fn of(trust: Live<Trust>, revoked: Option<RevokedFile>) -> Self {
         let parts = Parts { both: watch::Sender::new(Trust::default()), trust, revoked };
         parts.join();
         Self(Arc::new(parts))
@@ -118,7 +130,7 @@ impl LiveTrust {
     ///
     /// A file that cannot be used.
     pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, TrustError> {
-        Ok(Self::new(Live::file(path, |path| Trust::from_file(path))?, None))
+        Ok(Self::new(Live::file(path, |path| Trust::from_file(path))?))
     }
 
     /// The same, without the keys in the revocation file at this path; see [`LiveTrust::watch`].
@@ -127,8 +139,10 @@ impl LiveTrust {
     ///
     /// A file that cannot be used.
     pub fn with_revoked_file(self, path: impl Into<PathBuf>) -> Result<Self, RevokedError> {
-        let revoked = Live::file(path, |path| Revoked::from_file(path))?;
-        Ok(Self::new(self.0.trust.clone(), Some(revoked)))
+        let path = path.into();
+        let stamp = Stamp::of(&path);
+        let keys = Live::file(&path, |path| Revoked::from_file(path))?;
+        Ok(Self::of(self.0.trust.clone(), Some(RevokedFile { path, keys, stamp })))
     }
 
     /// Whom to trust now. Ask again for every decision.
@@ -145,7 +159,7 @@ impl LiveTrust {
     pub fn reload(&self) {
         self.0.trust.reload();
         if let Some(revoked) = &self.0.revoked {
-            revoked.reload();
+            revoked.keys.reload();
         }
         self.0.join();
     }
@@ -154,19 +168,17 @@ impl LiveTrust {
     /// is nothing to do; it never returns.
     pub async fn watch(&self) {
         let Some(revoked) = &self.0.revoked else { return std::future::pending().await };
-        let Some(File { path, .. }) = &revoked.0.file else { return std::future::pending().await };
-        let mut seen = None;
+        let mut seen = revoked.stamp;
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // Before it is read: what changes meanwhile is seen at the next look. And the first look reads
-            // it once more, because it may have changed since the start.
-            let stamp = Stamp::of(path);
-            if seen.as_ref() != Some(&stamp) {
-                revoked.reload();
+            // From before it is read: what changes meanwhile is seen at the next look.
+            let stamp = Stamp::of(&revoked.path);
+            if stamp != seen {
+                revoked.keys.reload();
                 self.0.join();
-                seen = Some(stamp);
+                seen = stamp;
             }
         }
     }
@@ -174,7 +186,7 @@ impl LiveTrust {
 
 impl From<Trust> for LiveTrust {
     fn from(trust: Trust) -> Self {
-        Self::new(Live::given(trust), None)
+        Self::new(Live::given(trust))
     }
 }
 
@@ -183,7 +195,7 @@ impl Parts {
         // One after the other, so that the last one has seen everything.
         self.both.send_modify(|both| {
             *both = match &self.revoked {
-                Some(revoked) => self.trust.get().with_revoked(revoked.get()),
+                Some(revoked) => self.trust.get().with_revoked(revoked.keys.get()),
                 None => self.trust.get(),
             };
         });
@@ -191,7 +203,7 @@ impl Parts {
 }
 
 /// What tells one state of a file from another without reading it; none if there is no file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp(Option<(Option<SystemTime>, u64, u64)>);
 
 impl Stamp {

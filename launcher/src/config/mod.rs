@@ -370,7 +370,7 @@ impl Config {
                 }
             }
         };
-        let trust = LiveTrust::new(Live::file(&self.trust_file, read)?, None);
+        let trust = LiveTrust::new(Live::file(&self.trust_file, read)?);
         Ok(match &self.revoked_file {
             Some(revoked) => trust.with_revoked_file(revoked)?,
             None => trust,
