@@ -119,8 +119,9 @@ fn hints(local: &Local, url: &str) {
     let elsewhere: Vec<&WorkerName> = local.run_elsewhere().collect();
     for worker in elsewhere {
         let variables = local.environment(worker.as_str());
-        let variables = variables.map(|(name, value)| format!("{name}={}", value.display()));
-        eprintln!("{FAINT}start{FAINT:#}  {worker} with {}", variables.join(" "));
+        let variables = variables.iter().map(|(name, value)| format!("{name}={}", value.display()));
+        let variables = variables.collect::<Vec<_>>().join(" ");
+        eprintln!("{FAINT}start{FAINT:#}  {worker} with {variables}");
     }
 }
 

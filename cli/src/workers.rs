@@ -1,6 +1,9 @@
 //! `subrosa workers`: what may be launched.
 
-use subrosa_client::{KnownWorker, Launchers, Trust, identity::PublicKey};
+use subrosa_client::{
+    KnownWorker, Launchers, Trust,
+    identity::{PublicKey, Untrusted},
+};
 
 use crate::{
     exit::{Exit, Failure},
@@ -51,6 +54,11 @@ fn keys(worker: &KnownWorker, trust: Option<&Trust>) -> String {
         match trust.map(|trust| trust.worker(&key, &worker.worker)) {
             None => key.to_string(),
             Some(Ok(())) => format!("{key} (trusted)"),
+            Some(Err(Untrusted::Unknown { .. }))
+                if trust.is_some_and(|trust| trust.has_authority(&worker.worker)) =>
+            {
+                format!("{key} (trusted if it is certified)")
+            }
             Some(Err(_)) => format!("{key} (not trusted)"),
         }
     });

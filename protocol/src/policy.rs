@@ -134,7 +134,9 @@ pub struct ModeError;
 
 /// A job that too few of a policy's keys have signed.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("the worker's policy needs signatures by {needed} of its keys, and {found} count: have more parties sign")]
+#[error(
+    "the worker's policy needs signatures by {needed} of its keys, and {found} count: have more parties sign"
+)]
 pub struct TooFew {
     /// How many distinct keys are needed.
     pub needed: usize,

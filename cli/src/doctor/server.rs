@@ -211,6 +211,9 @@ fn known(worker: &KnownWorker, trust: Option<&Trust>) -> Check {
     let keys = worker.keys.iter().filter_map(|key| PublicKey::from_jwk(key.to_string().as_bytes()).ok());
     let trusted = keys.filter(|key| trust.worker(&key.thumbprint(), name).is_ok()).count();
     match trusted {
+        0 if trust.has_authority(name) => {
+            Check::good("worker", format!("{name}: trusted with a certificate by an authority"))
+        }
         0 => Check::warn(
             "worker",
             format!("{name}: none of its keys is trusted"),

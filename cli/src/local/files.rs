@@ -16,6 +16,8 @@ pub(super) struct Files {
     pub(super) trust: PathBuf,
     pub(super) config: PathBuf,
     directory: PathBuf,
+    /// Whether workers have certificates.
+    certified: bool,
     /// The key files that have a place of their own, by the worker's name.
     keys: BTreeMap<String, PathBuf>,
 }
@@ -44,6 +46,8 @@ enum Worker<'a> {
         name: &'a str,
         command: Vec<&'a str>,
         key_file: PathBuf,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cert_file: Option<PathBuf>,
         trust_file: &'a Path,
     },
     /// Says itself which backend it has.
@@ -66,6 +70,7 @@ impl Files {
             trust: at("trust.json"),
             config: at("launcher.toml"),
             directory: directory.to_owned(),
+            certified: plan.authority,
             keys: own.iter().filter_map(named).collect(),
         };
         let examples = plan.workers.iter().map(|worker| worker.name());
@@ -76,7 +81,12 @@ impl Files {
         for worker in own {
             workers.push((worker.name.clone(), files.worker_key(worker.name.as_str())));
         }
-        let keys = keys::Args { launcher: at("launcher.jwk"), worker: workers, trust: files.trust.clone() };
+        let keys = keys::Args {
+            launcher: at("launcher.jwk"),
+            worker: workers,
+            authority: plan.authority.then(|| at("authority.jwk")),
+            trust: files.trust.clone(),
+        };
         keys.run().map_err(|error| LocalError::Setup(format!("{error:#}")))?;
         let program = program.to_str().ok_or_else(|| LocalError::Program { path: program.to_owned() })?;
         let config = Config {
@@ -104,6 +114,9 @@ impl Files {
         if entry.get("backend").and_then(toml::Value::as_str) == Some("process") {
             let path = |path: &Path| path.to_string_lossy().into_owned();
             entry.insert("key_file".to_owned(), path(&self.worker_key(worker.name.as_str())).into());
+            if let Some(cert) = self.worker_cert(worker.name.as_str()) {
+                entry.entry("cert_file").or_insert_with(|| path(&cert).into());
+            }
             entry.entry("trust_file").or_insert_with(|| path(&self.trust).into());
         }
         entry
@@ -116,9 +129,15 @@ impl Files {
                 name,
                 command: vec![program, "internal", "worker", name],
                 key_file: self.worker_key(name),
+                cert_file: self.worker_cert(name),
                 trust_file: &self.trust,
             },
         }
+    }
+
+    /// A worker's certificate, if workers have any.
+    pub(super) fn worker_cert(&self, name: &str) -> Option<PathBuf> {
+        self.certified.then(|| keys::certificate(&self.worker_key(name)))
     }
 
     /// A worker's signing key.

@@ -12,10 +12,14 @@ use rand::SeedableRng as _;
 use subrosa_protocol::{
     id::WorkerName,
     identity::{
-        PublicKey, Role, SigningKey, Trust,
+        self, Certificate, Certified, PublicKey, Role, SigningKey, Trust,
         file::{self, KeyFileError},
     },
 };
+use subrosa_transport::now_ms;
+
+/// How long a certificate holds, in seconds: 90 days. It is issued anew when half of that is over.
+const VALID_S: u64 = 90 * 86_400;
 
 /// Which keys there are to be.
 #[derive(Debug, clap::Args)]
@@ -26,6 +30,10 @@ pub(crate) struct Args {
     /// A worker's name and key file
     #[arg(long, value_name = "NAME=FILE", value_parser = named)]
     pub(crate) worker: Vec<(WorkerName, PathBuf)>,
+    /// The authority's key file. Workers get certificates by it beside their key files, and the trust file
+    /// names the authority instead of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authority: Option<PathBuf>,
     /// The trust file. What is in it already stays there
     #[arg(long, value_name = "FILE")]
     pub(crate) trust: PathBuf,
@@ -38,13 +46,19 @@ impl Args {
         let exists = self.trust.try_exists().with_context(|| self.trust.display().to_string())?;
         let before = if exists { Trust::from_file(&self.trust)? } else { Trust::default() };
         let mut trust = before.clone();
-        let key = public_key(&self.launcher)?;
+        let key = signing_key(&self.launcher)?.public();
         if trust.launcher(&key.thumbprint()).is_err() {
             trust = trust.with_key(key, Role::Launcher, None);
         }
+        let authority = self.authority.as_ref().map(signing_key).transpose()?;
         for (name, path) in &self.worker {
-            let key = public_key(path)?;
-            if trust.worker(&key.thumbprint(), name).is_err() {
+            let key = signing_key(path)?.public();
+            if let Some(authority) = &authority {
+                certify(authority, name, key, &certificate(path))?;
+                if trust.authority(&authority.thumbprint(), name).is_err() {
+                    trust = trust.with_key(authority.public(), Role::Authority, None);
+                }
+            } else if trust.worker(&key.thumbprint(), name).is_err() {
                 trust = trust.with_key(key, Role::Worker, Some(vec![name.clone()]));
             }
         }
@@ -62,9 +76,33 @@ fn named(text: &str) -> Result<(WorkerName, PathBuf), String> {
     Ok((name, path.into()))
 }
 
-/// The public half of the key in this file, which is made if it does not exist.
-fn public_key(path: &Path) -> Result<PublicKey, KeyFileError> {
-    let key = match file::load(path) {
+/// Where a worker's certificate lies: beside its key.
+pub(super) fn certificate(key: &Path) -> PathBuf {
+    key.with_extension("cert")
+}
+
+/// Issues a certificate, unless there is a good one that does not expire soon.
+fn certify(authority: &SigningKey, worker: &WorkerName, key: PublicKey, path: &Path) -> anyhow::Result<()> {
+    let now_s = now_ms() / 1000;
+    let good = |known: &Certified| {
+        let certificate = &known.certificate;
+        known.authority == authority.public()
+            && (&certificate.worker, &certificate.key) == (worker, &key)
+            && certificate.expires_s > now_s + VALID_S / 2
+    };
+    if identity::load_cert(path).is_ok_and(|(_, known)| good(&known)) {
+        return Ok(());
+    }
+    let certificate =
+        Certificate { worker: worker.clone(), key, issued_s: now_s, expires_s: now_s + VALID_S, image: None };
+    let jwt = certificate.sign(authority) + "\n";
+    replace(path, &jwt).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// The key in this file, which is made if it does not exist.
+fn signing_key(path: impl AsRef<Path>) -> Result<SigningKey, KeyFileError> {
+    let path = path.as_ref();
+    Ok(match file::load(path) {
         Err(KeyFileError::Missing { .. }) => {
             let key = SigningKey::generate(&mut rand::rngs::StdRng::from_rng(&mut rand::rng()));
             file::create(path, &key)?;
@@ -72,8 +110,7 @@ fn public_key(path: &Path) -> Result<PublicKey, KeyFileError> {
             key
         }
         other => other?,
-    };
-    Ok(key.public().clone())
+    })
 }
 
 /// Puts the file in place as a whole: whoever reads it meanwhile sees the old one or the new one.
@@ -85,7 +122,7 @@ fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    tracing::info!(path = %path.display(), "wrote the trust file");
+    tracing::info!(path = %path.display(), "written");
     Ok(())
 }
 
@@ -100,8 +137,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         let worker = |name: &str| named(&format!("{name}={}", at(name).display())).unwrap();
-        let mut args =
-            Args { launcher: at("launcher"), worker: vec![worker("echo")], trust: at("trust.json") };
+        let mut args = Args {
+            launcher: at("launcher"),
+            worker: vec![worker("echo")],
+            authority: None,
+            trust: at("trust.json"),
+        };
         args.run().unwrap();
         let first = [at("launcher"), at("echo"), at("trust.json")].map(|path| fs::read(path).unwrap());
         args.run().unwrap();
@@ -110,12 +151,39 @@ mod tests {
         args.worker.push(worker("create-proof"));
         args.run().unwrap();
         let trust = Trust::from_file(at("trust.json")).unwrap();
-        trust.launcher(&public_key(&at("launcher")).unwrap().thumbprint()).unwrap();
+        trust.launcher(&signing_key(at("launcher")).unwrap().thumbprint()).unwrap();
         for (name, path) in &args.worker {
-            let key = public_key(path).unwrap().thumbprint();
+            let key = signing_key(path).unwrap().thumbprint();
             trust.worker(&key, name).unwrap();
             assert!(trust.worker(&key, &"another".parse().unwrap()).is_err());
         }
+    }
+
+    #[test]
+    fn with_an_authority_workers_get_certificates_and_keep_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let name: WorkerName = "echo".parse().unwrap();
+        let args = Args {
+            launcher: at("launcher.jwk"),
+            worker: vec![(name.clone(), at("echo.jwk"))],
+            authority: Some(at("authority.jwk")),
+            trust: at("trust.json"),
+        };
+        args.run().unwrap();
+        let first = [at("echo.cert"), at("trust.json")].map(|path| fs::read_to_string(path).unwrap());
+        let trust = Trust::from_file(at("trust.json")).unwrap();
+        let key = signing_key(at("echo.jwk")).unwrap().thumbprint();
+        assert!(trust.vouched(&key, &name, None, now_ms()).is_err());
+        trust.vouched(&key, &name, Some(first[0].trim_end()), now_ms()).unwrap();
+        args.run().unwrap();
+        assert_eq!(first, [at("echo.cert"), at("trust.json")].map(|path| fs::read_to_string(path).unwrap()));
+        // One that is another key's is replaced.
+        fs::remove_file(at("echo.jwk")).unwrap();
+        args.run().unwrap();
+        let (cert, _) = identity::load_cert(at("echo.cert")).unwrap();
+        let key = signing_key(at("echo.jwk")).unwrap().thumbprint();
+        trust.vouched(&key, &name, Some(&cert), now_ms()).unwrap();
     }
 
     #[test]
@@ -123,7 +191,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         fs::write(at("trust.json"), "{").unwrap();
-        let args = Args { launcher: at("launcher"), worker: Vec::new(), trust: at("trust.json") };
+        let args =
+            Args { launcher: at("launcher"), worker: Vec::new(), authority: None, trust: at("trust.json") };
         assert!(args.run().is_err());
         assert_eq!(fs::read(at("trust.json")).unwrap(), b"{");
         assert!(named("echo").is_err());

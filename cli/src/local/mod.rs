@@ -53,6 +53,8 @@ pub struct Plan {
     pub workers: Vec<Example>,
     /// More workers that the launcher knows, each with a key; somebody else runs them, resident.
     pub others: Vec<String>,
+    /// Whether an authority of the deployment's own vouches for the workers; if not, their keys are pinned.
+    pub authority: bool,
     /// How the examples are run.
     pub backend: Backend,
     /// How many launchers there are.
@@ -69,22 +71,24 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// One launcher and one resident process of each of these workers, from this program.
+    /// One launcher and one resident process of each of these workers, from this program, certified by an
+    /// authority.
     ///
     /// # Errors
     ///
     /// When the program's own path is not known.
     pub fn new(workers: impl Into<Vec<Example>>) -> io::Result<Self> {
         let program = std::env::current_exe()?;
-        Ok(Self::of(program, workers))
+        Ok(Self { authority: true, ..Self::of(program, workers) })
     }
 
-    /// The same, from the program at this path.
+    /// The same with pinned keys, from the program at this path.
     pub fn of(program: impl Into<PathBuf>, workers: impl Into<Vec<Example>>) -> Self {
         Self {
             program: program.into(),
             workers: workers.into(),
             others: Vec::new(),
+            authority: false,
             backend: Backend::Resident,
             launchers: 1,
             replicas: 1,
@@ -262,12 +266,14 @@ impl Local {
     }
 
     /// What a resident worker of this name is told by its environment.
-    pub fn environment(&self, worker: &str) -> [(&'static str, OsString); 3] {
-        [
+    pub fn environment(&self, worker: &str) -> Vec<(&'static str, OsString)> {
+        let cert = self.files.worker_cert(worker).map(|cert| ("SUBROSA_CERT_FILE", cert.into()));
+        let others = [
             ("SUBROSA_NATS_URL", self.server.url().into()),
             ("SUBROSA_KEY_FILE", self.files.worker_key(worker).into()),
             ("SUBROSA_TRUST_FILE", self.files.trust.clone().into()),
-        ]
+        ];
+        others.into_iter().chain(cert).collect()
     }
 
     /// The names of the workers that somebody else is to run.

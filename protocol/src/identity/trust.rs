@@ -306,6 +306,11 @@ impl Trust {
         self.for_name(key, Role::Authority, name)
     }
 
+    /// Whether there is any authority that may certify keys for the worker `name`.
+    pub fn has_authority(&self, name: &WorkerName) -> bool {
+        self.0.grants.keys().any(|key| self.authority(key, name).is_ok())
+    }
+
     fn for_name(&self, key: &Thumbprint, role: Role, name: &WorkerName) -> Result<(), Untrusted> {
         let mut grants = self.in_role(key, role)?.peekable();
         if grants.peek().is_none() {
