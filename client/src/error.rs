@@ -5,6 +5,7 @@ use std::fmt;
 use subrosa_protocol::{
     identity::{RevokedError, Thumbprint, Untrusted},
     job,
+    receipt::ReceiptError,
     refusal::{Code, StepCode},
     subject::SubjectError,
     wire::{BodyError, ErrorMember, SealError},
@@ -40,6 +41,9 @@ pub enum LaunchError {
     /// The job breaks a rule.
     #[error(transparent)]
     Job(#[from] job::JobError),
+    /// The payload that is to be bound has no JSON form.
+    #[error("the payload to be bound cannot be written: {0}")]
+    Input(#[from] BodyError),
     /// A launcher refuses it.
     #[error("the launcher refuses the job: {message} ({code})")]
     Refused {
@@ -109,6 +113,9 @@ pub enum JobError {
     /// The result is not of the type asked for.
     #[error("the result is not what was expected: it {0}")]
     Result(#[from] BodyError),
+    /// The worker sent a result without a receipt that holds for it; the worker was told so, sealed.
+    #[error("the result was not taken: {0}")]
+    Receipt(ReceiptError),
     /// The client was closed.
     #[error("the client was closed")]
     Closed,

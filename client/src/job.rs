@@ -1,6 +1,6 @@
 //! Describing a job, launching it, and waiting for what comes of it.
 
-use std::{fmt, future::Future, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use serde::{Serialize, de::DeserializeOwned};
@@ -10,10 +10,11 @@ use subrosa_protocol::{
     identity::{SigningKey, Thumbprint},
     job::{Description, Job as JobDocument, MAX_SPAN_MS},
     launch::LaunchRequest,
+    receipt::{Salt, SaltedReceipt},
     secret::Secret,
     session::client::Launched,
     subject::Service,
-    wire::{Erased, Opened},
+    wire::{BodyError, Erased, Json, Opened, Raw, body_hash},
 };
 use subrosa_transport::{RequestError, now_ms};
 use tokio::{sync::oneshot, time::Instant};
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Client, EventStream, HandlerError, JobError, LaunchError, Parameters, Timings,
-    driver::{self, Handlers, Tokens},
+    driver::{self, Handlers, Taken, Tokens},
     event,
     handler::{Answer, Handler},
     linger::{Left, Token, linger},
@@ -64,6 +65,7 @@ pub struct JobBuilder<'a> {
     timeout: Duration,
     max_attempts: u16,
     signers: Vec<&'a SigningKey>,
+    input: Option<Result<Sha256Hash, BodyError>>,
     handlers: Handlers,
 }
 
@@ -77,6 +79,7 @@ impl<'a> JobBuilder<'a> {
             timeout: Duration::from_secs(600),
             max_attempts: 3,
             signers: Vec::new(),
+            input: None,
             handlers: Handlers::none(),
         }
     }
@@ -119,6 +122,34 @@ impl<'a> JobBuilder<'a> {
     /// The payload as bytes. They are overwritten when the job is over.
     pub fn payload_bytes(mut self, payload: Bytes) -> Self {
         self.handlers.payload = Handler::raw(bytes::Bytes::from_owner(Erased::new(payload.0)));
+        self
+    }
+
+    /// Binds the job to this payload: its signers approve that and no other. The worker refuses any other
+    /// that a handler may make, and the hash in the job, which is public, is salted.
+    ///
+    /// ```
+    /// # use subrosa_client::{JobError, StepCode};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = subrosa_testing::client(subrosa_testing::values((), 78)).await;
+    /// let job = client.job("adds-one").bind_input(&77).payload_value(77).launch().await?;
+    /// assert_eq!(job.result::<u32>().await?.value, 78);
+    ///
+    /// let job = client.job("adds-one").bind_input(&77).payload_value(76).launch().await?;
+    /// let refused = job.result::<u32>().await.unwrap_err();
+    /// assert!(matches!(refused, JobError::Worker { code: StepCode::BadInput, .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn bind_input(mut self, payload: &impl Serialize) -> Self {
+        self.input = Some(body_hash(Json(payload)));
+        self
+    }
+
+    /// As [`JobBuilder::bind_input`], for a payload of bytes.
+    pub fn bind_input_bytes(mut self, payload: &[u8]) -> Self {
+        self.input = Some(body_hash(Raw(payload)));
         self
     }
 
@@ -186,7 +217,16 @@ impl<'a> JobBuilder<'a> {
         // No generator of ours: whoever found its seed later could make these keys again.
         let mut system = UnwrapErr(SysRng);
         let key = RecipientKey::generate(&mut system);
-        let tokens = Tokens { cancel: Secret::random(&mut system), close: Secret::random(&mut system) };
+        let bound = self.input.transpose()?.map(|payload| {
+            let salt = Salt::random(&mut system);
+            (salt.payload_hash(payload), salt)
+        });
+        let (input, input_salt) = bound.unzip();
+        let tokens = Tokens {
+            cancel: Secret::random(&mut system),
+            close: Secret::random(&mut system),
+            input: input_salt,
+        };
         let created_ms = now_ms();
         let document = JobDocument::new(Description {
             worker: self.worker.parse()?,
@@ -201,7 +241,7 @@ impl<'a> JobBuilder<'a> {
             max_attempts: self.max_attempts,
             cancel: Sha256Hash::of(tokens.cancel.expose()),
             close: Sha256Hash::of(Sha256Hash::of(tokens.close.expose()).0),
-            input: None,
+            input,
         })?;
         let id = *document.id();
         let signers: Vec<&SigningKey> = client.identity.iter().chain(self.signers).collect();
@@ -224,7 +264,8 @@ impl<'a> JobBuilder<'a> {
         }
         let queued = launched_at.elapsed();
 
-        let launched = Launched::new(document, key, client.connection.max_payload());
+        let thumbprints = signers.iter().map(|key| key.thumbprint()).collect();
+        let launched = Launched::new(document, thumbprints, key, client.connection.max_payload());
         let (reporter, events) = event::channel();
         let (result, outcome) = oneshot::channel();
         let dropped = CancellationToken::new();
@@ -279,7 +320,7 @@ pub struct Job {
 /// A result that has arrived.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    pub(crate) opened: std::sync::Arc<Opened>,
+    pub(crate) taken: Taken,
     pub(crate) worker: Thumbprint,
     pub(crate) attempt: u16,
     pub(crate) timings: Timings,
@@ -307,6 +348,8 @@ pub struct Outcome<T> {
     pub worker: Thumbprint,
     /// The attempt that it was made in, from 1.
     pub attempt: u16,
+    /// The worker's receipt, which others can check offline, and the salt that goes with it.
+    pub receipt: Arc<SaltedReceipt>,
     /// When each step was.
     pub timings: Timings,
 }
@@ -353,8 +396,8 @@ impl Job {
         read: impl FnOnce(&Opened) -> Result<T, JobError>,
     ) -> Result<Outcome<T>, JobError> {
         let finished = (&mut self.outcome).await.unwrap_or(Err(JobError::Closed))?;
-        let Finished { opened, worker, attempt, timings } = finished;
-        Ok(Outcome { value: read(&opened)?, worker, attempt, timings })
+        let Finished { taken: Taken { opened, receipt }, worker, attempt, timings } = finished;
+        Ok(Outcome { value: read(&opened)?, worker, attempt, receipt: Arc::new(receipt), timings })
     }
 }
 

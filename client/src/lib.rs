@@ -37,6 +37,7 @@ mod linger;
 pub use subrosa_protocol::{
     id::{JobId, NameError},
     identity::{self, SigningKey, Thumbprint, Trust},
+    receipt::{self, Receipt, ReceiptError, Salt, SaltedReceipt},
     refusal::{Code, StepCode},
     subject::Namespace,
     wire::LogLevel,

@@ -11,18 +11,19 @@ use serde_json::{Value, json};
 use subrosa_fuzz::world::{NOW_MS, Party, namespace};
 use subrosa_protocol::{
     encoding::b64u,
-    id::{Instance, JobId, Sha256Hash},
+    id::{Attempt, Instance, JobId, Sha256Hash},
     identity::{Typ, sign_compact},
     job::{Description, Job},
     json::{self as strict, Int},
     launch::LaunchRequest,
+    receipt::{Receipt, Salt},
     record::{Event, Reason, Record, Times},
     refusal::StepCode,
     wire::{self, Content, ErrorMember, Head, LogLevel},
 };
 
 fn main() -> io::Result<()> {
-    let seeds: [(&str, Vec<Vec<u8>>); 8] = [
+    let seeds: [(&str, Vec<Vec<u8>>); 9] = [
         ("config", configs()),
         ("envelope", envelopes()),
         ("head", heads()),
@@ -30,6 +31,7 @@ fn main() -> io::Result<()> {
         ("jwk", keys()),
         ("jws", signatures()),
         ("launch", requests()),
+        ("receipt", receipts()),
         ("record", records()),
     ];
     for (target, seeds) in seeds {
@@ -196,17 +198,56 @@ fn records() -> Vec<Vec<u8>> {
     inputs
 }
 
+fn receipt(owned: bool) -> Receipt {
+    let salt = Salt::take(&mut [5; 32]);
+    let owner = Party::Stranger.key().thumbprint();
+    Receipt {
+        job: JobId::of(b"job"),
+        worker: "echo".parse().expect("a name"),
+        attempt: Attempt::FIRST,
+        started_ms: NOW_MS,
+        finished_ms: NOW_MS + 5,
+        client: owned.then_some(owner),
+        signers: owned.then_some([owner, Party::Launcher.key().thumbprint()]).into_iter().flatten().collect(),
+        input_hash: salt.input_hash(Sha256Hash::of("null"), Sha256Hash::of("77")),
+        result_hash: salt.result_hash(Sha256Hash::of("78")),
+    }
+}
+
+fn receipts() -> Vec<Vec<u8>> {
+    let mut inputs = Vec::new();
+    for (choice, owned) in [(1, false), (1, true), (2, true)] {
+        let signed = receipt(owned).sign(Party::pick(choice).key());
+        let payload = signed.split('.').nth(1).expect("three parts");
+        let payload = subrosa_protocol::encoding::b64u_decode(payload).expect("base64url");
+        inputs.push([b"\0", signed.as_bytes()].concat());
+        inputs.push([&[2 * choice + 1], &payload[..]].concat());
+    }
+    inputs
+}
+
 fn heads() -> Vec<Vec<u8>> {
     let proof = sign_compact(Party::Worker.key(), Typ::Worker, b"{}");
     let instance = Some(instance());
     [
         Head::default(),
         Head { content: Some(Content::Json), worker: Some(proof), instance, ..Head::default() },
-        Head { content: Some(Content::Bytes), re: Some(Int::MAX), salt: Some([4; 32]), ..Head::default() },
+        Head {
+            content: Some(Content::Bytes),
+            re: Some(Int::MAX),
+            salt: Some(Salt::take(&mut [4; 32])),
+            ..Head::default()
+        },
         Head {
             content: Some(Content::Stream),
             re: Some(Int::from(0)),
             close: Some([2; 32]),
+            ..Head::default()
+        },
+        Head {
+            content: Some(Content::Json),
+            receipt: Some(receipt(true).sign(Party::Worker.key())),
+            salt: Some(Salt::take(&mut [5; 32])),
             ..Head::default()
         },
         Head { error: Some(ErrorMember::new(StepCode::BadInput, "no \"such\"\n")), ..Head::default() },

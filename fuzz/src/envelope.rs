@@ -8,6 +8,8 @@ use subrosa_protocol::{
     wire::{Empty, Head, Header, Kind, MAX_HEAD_BYTES, MIN_ENVELOPE_BYTES, Opened, Raw},
 };
 
+use crate::head::{copied, is_the_same};
+
 const ATTEMPT: u16 = 3;
 const ID: [u8; 32] = [0xEE; 32];
 const MAX_BYTES: usize = 1 << 20;
@@ -72,10 +74,10 @@ fn from_the_peer(choice: u8, plaintext: &[u8]) {
 /// Head and body survive being sealed and opened, and the length tells no more than it should.
 fn sealed_anew(kind: Kind, opened: &Opened) {
     let mut ends = FixedKey::new(ATTEMPT, ID, MAX_BYTES);
-    let mut head = opened.head().clone();
+    let mut head = copied(opened.head());
     let sealed = match head.content {
-        None => ends.seal(kind, head.clone(), Empty),
-        Some(_) => ends.seal(kind, head.clone(), Raw(opened.body())),
+        None => ends.seal(kind, copied(&head), Empty),
+        Some(_) => ends.seal(kind, copied(&head), Raw(opened.body())),
     };
     let Ok((_, envelope)) = sealed else {
         assert!(opened.body().len() > MAX_BYTES / 2, "only what is too large is not sealed");
@@ -88,7 +90,7 @@ fn sealed_anew(kind: Kind, opened: &Opened) {
     if head_bytes <= MAX_HEAD_BYTES {
         let (_, again) = ends.open(kind, envelope).expect("opens");
         assert_eq!(again.body(), opened.body());
-        crate::head::is_the_same(again.head().clone(), head);
+        is_the_same(copied(again.head()), head);
     }
 }
 

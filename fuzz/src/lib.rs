@@ -17,6 +17,7 @@ pub mod job;
 pub mod jwk;
 pub mod jws;
 pub mod launch;
+pub mod receipt;
 pub mod record;
 pub mod session;
 pub mod verdict;
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("jwk", jwk::check),
     ("jws", jws::check),
     ("launch", launch::check),
+    ("receipt", receipt::check),
     ("record", record::check),
     ("session", session::check),
 ];

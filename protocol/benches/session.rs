@@ -1,8 +1,8 @@
 //! What a session costs beyond its cryptographic primitives.
 //!
 //! Both sides of one whole job, with 1 KiB of payload and 1 KiB of result, against the primitives that such
-//! a job cannot do without: two key generations, two Diffie-Hellmans, the proof's signature and its
-//! verification, and the same seals and opens. Both are measured in turns, so that whatever else the machine
+//! a job cannot do without: two key generations, two Diffie-Hellmans, the proof's and the receipt's signatures
+//! and their verification, and the same seals and opens. Both are measured in turns, so that whatever else the machine
 //! does meets both alike.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may fail loudly")]
@@ -21,9 +21,11 @@ use subrosa_protocol::{
     id::{Attempt, Instance, Sha256Hash},
     identity::{SigningKey, Trust},
     job::{Description, Job},
+    launch::Signers,
+    receipt::Salt,
     session::{
         client::{Done, Launched, Ready},
-        worker::{Answer, Offer, Setup},
+        worker::{Answer, Issue, Offer, Setup},
     },
     subject::Namespace,
     wire::{Empty, Json, Raw},
@@ -50,6 +52,7 @@ const ROUNDS: usize = 5000;
 struct Parties {
     rng: StdRng,
     identity: SigningKey,
+    signers: Signers,
     trust: Trust,
     instance: Instance,
     description: Description,
@@ -62,6 +65,7 @@ impl Parties {
         let identity = SigningKey::generate(&mut rng);
         let token = Sha256Hash::of(Sha256Hash::of([7; 32]).0);
         Self {
+            signers: Signers::default(),
             trust: Trust::pinned([identity.public()]),
             instance: Instance::random(&mut rng),
             description: Description {
@@ -97,9 +101,10 @@ impl Parties {
     /// Both sides of one job. Returns the time, and the lengths of what was sealed.
     fn session(&mut self) -> (Duration, Vec<usize>) {
         let (key, generation, job) = self.job();
-        let mut client = Launched::new(job.clone(), key, MAX_ENVELOPE_BYTES);
+        let mut client = Launched::new(job.clone(), [].into(), key, MAX_ENVELOPE_BYTES);
         let setup = Setup {
             job: &job,
+            signers: &self.signers,
             attempt: Attempt::FIRST,
             identity: &self.identity,
             cert: None,
@@ -129,9 +134,16 @@ impl Parties {
             unreachable!()
         };
 
-        let sent = worker.done(Raw(opened.body())).unwrap();
+        let issue = Issue {
+            identity: &self.identity,
+            salt: Salt::random(&mut self.rng),
+            started_ms: NOW_MS,
+            finished_ms: NOW_MS,
+        };
+        let sent = worker.done(Raw(opened.body()), issue).unwrap();
         lengths.push(sent.envelope.len());
-        let Done::Result { session, opened } = reply.next.receive(sent.envelope, INBOX).unwrap() else {
+        let Done::Result { session, opened, receipt } = reply.next.receive(sent.envelope, INBOX).unwrap()
+        else {
             unreachable!()
         };
         black_box(opened.body());
@@ -142,7 +154,7 @@ impl Parties {
         };
         black_box(next.token);
         // What is overwritten at the end is part of what a session costs.
-        drop((client, opened, reply.next));
+        drop((client, opened, receipt, reply.next));
         (generation + start.elapsed(), lengths)
     }
 }
@@ -152,7 +164,7 @@ struct Primitives {
     rng: StdRng,
     signer: ed25519_dalek::SigningKey,
     messages: Vec<Vec<u8>>,
-    proof: Vec<u8>,
+    signed: [Vec<u8>; 2],
 }
 
 impl Primitives {
@@ -165,8 +177,8 @@ impl Primitives {
             rng,
             signer: ed25519_dalek::SigningKey::from_bytes(&seed),
             messages: lengths.iter().map(|length| vec![0xA5; length - HEADER_BYTES - TAG_BYTES]).collect(),
-            // As long as what the proof signs: its header and its four members, in base64url.
-            proof: vec![b'x'; 430],
+            // As long as what proof and receipt sign: their headers and members, in base64url.
+            signed: [430, 600].map(|length| vec![b'x'; length]),
         }
     }
 
@@ -193,15 +205,17 @@ impl Primitives {
             let opening = ChaCha20Poly1305::new(black_box(&[3; 32].into()));
             opening.decrypt_inout_detached(&nonce, &header, message.as_mut_slice().into(), &tag).unwrap();
         }
-        let without_proof = start.elapsed();
+        let without_signatures = start.elapsed();
 
         let start = Instant::now();
-        let signature = black_box(&self.signer).sign(&self.proof);
-        // The verifier has only the key's bytes.
-        let key = black_box(self.signer.verifying_key().to_bytes());
-        let key = ed25519_dalek::VerifyingKey::from_bytes(&key).unwrap();
-        key.verify_strict(&self.proof, &signature).unwrap();
-        (without_proof, start.elapsed())
+        for signed in &self.signed {
+            let signature = black_box(&self.signer).sign(signed);
+            // The verifier has only the key's bytes.
+            let key = black_box(self.signer.verifying_key().to_bytes());
+            let key = ed25519_dalek::VerifyingKey::from_bytes(&key).unwrap();
+            key.verify_strict(signed, &signature).unwrap();
+        }
+        (without_signatures, start.elapsed())
     }
 }
 
@@ -219,24 +233,24 @@ fn compare() {
     let mut parties = Parties::new();
     let (_, lengths) = parties.session();
     let mut primitives = Primitives::new(&lengths);
-    let (mut session, mut sum, mut proof, mut ratio) = (vec![], vec![], vec![], vec![]);
+    let (mut session, mut sum, mut signatures, mut ratio) = (vec![], vec![], vec![], vec![]);
     for round in 0..ROUNDS + ROUNDS / 10 {
         let took = micros(parties.session().0);
-        let (without_proof, with_it) = primitives.run();
-        let primitives = micros(without_proof + with_it);
+        let (without_signatures, signing) = primitives.run();
+        let primitives = micros(without_signatures + signing);
         // The first rounds warm caches up.
         if round >= ROUNDS / 10 {
             session.push(took);
             sum.push(primitives);
-            proof.push(micros(with_it));
+            signatures.push(micros(signing));
             ratio.push(took / primitives);
         }
     }
-    let [session, sum, proof, ratio] = [session, sum, proof, ratio].map(median);
+    let [session, sum, signatures, ratio] = [session, sum, signatures, ratio].map(median);
     println!(
         "session     {session:8.1} us  both sides of one job, {BODY_BYTES} bytes of payload and of result"
     );
-    println!("primitives  {sum:8.1} us  of these {proof:.1} us sign and verify the worker's proof");
+    println!("primitives  {sum:8.1} us  of these {signatures:.1} us sign and verify proof and receipt");
     println!("ratio {ratio:.3}");
 }
 

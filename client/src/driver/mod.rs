@@ -9,6 +9,7 @@ use subrosa_protocol::{
     id::JobId,
     identity::{Thumbprint, Untrusted},
     launch::LaunchRequest,
+    receipt::{Salt, SaltedReceipt},
     refusal::Code,
     secret::Secret,
     session::client::{AwaitDone, AwaitReady, Closed, Launched, OwesOptions, OwesPayload, OwesStatus},
@@ -62,10 +63,11 @@ impl Handlers {
     }
 }
 
-/// The job's two tokens, whose hashes stand in it.
+/// The job's two tokens, whose hashes stand in it, and the salt of its `input`, if it binds one.
 pub(crate) struct Tokens {
     pub(crate) cancel: Secret<32>,
     pub(crate) close: Secret<32>,
+    pub(crate) input: Option<Salt>,
 }
 
 /// Where the session with the worker stands, and the handler that makes the next answer.
@@ -76,13 +78,20 @@ enum Session {
     Ready(AwaitReady),
     Payload(OwesPayload, Running),
     Done(AwaitDone),
-    Status(OwesStatus, Running, Arc<Opened>),
+    Status(OwesStatus, Running, Taken),
+}
+
+/// A result, and the receipt that holds for it.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) opened: Arc<Opened>,
+    pub(crate) receipt: SaltedReceipt,
 }
 
 /// How a job is over for this client.
 enum Over {
     /// The result is here, and the worker is told.
-    Result(Closed, Arc<Opened>),
+    Result(Closed, Taken),
     /// There is no result; a step may have been answered with an error, or the worker's acknowledged.
     Failed(JobError, Option<Closed>),
 }
@@ -163,8 +172,8 @@ impl Driver {
         let timings = self.timings;
         // Every key of the job is overwritten here, and its handlers are gone; one token is kept.
         let (result, token, closed, now) = match over {
-            Over::Result(closed, opened) => {
-                let finished = worker.map(|(worker, attempt)| Finished { opened, worker, attempt, timings });
+            Over::Result(closed, taken) => {
+                let finished = worker.map(|(worker, attempt)| Finished { taken, worker, attempt, timings });
                 let token = Token { service: Service::Close, secret: self.into_tokens().close };
                 (finished.ok_or(JobError::Closed), token, Some(closed), false)
             }

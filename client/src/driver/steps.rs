@@ -4,13 +4,16 @@ use std::{mem, sync::Arc};
 
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_protocol::{
-    session::client::{Closed, Done, Failure, Options, OptionsError, Ready, Refused, Repeated, Reply},
+    receipt::ReceiptError,
+    session::client::{
+        Closed, Done, Failure, Options, OptionsError, OwesRefusal, Ready, Refused, Repeated, Reply,
+    },
     subject::may_answer,
     wire::{self, ErrorMember, Json, Kind, SealError},
 };
 use subrosa_transport::now_ms;
 
-use super::{Driver, Over, Session};
+use super::{Driver, Over, Session, Taken};
 use crate::{
     Event, HandlerError, JobError, Parameters, State, UntrustedWorker, dispatch::Inbound, handler::Answer,
 };
@@ -56,7 +59,7 @@ impl Driver {
                 Err(dropped) => self.session = Session::Ready(dropped.session),
             },
             Session::Done(state) if done => match state.receive(envelope, &reply) {
-                Ok(Done::Result { session, opened }) => {
+                Ok(Done::Result { session, opened, receipt }) => {
                     if let Err(error) = opened.bytes() {
                         let error = HandlerError::bad_input(error).into_member();
                         return self.handler_failed("result", session.refuse(error.clone()), error).await;
@@ -64,8 +67,9 @@ impl Driver {
                     self.timings.done = self.since_launch();
                     let opened = Arc::new(opened);
                     let handler = self.handlers.status.start(Parameters::new(opened.clone()));
-                    self.session = Session::Status(session, handler, opened);
+                    self.session = Session::Status(session, handler, Taken { opened, receipt });
                 }
+                Ok(Done::Unproven { session, error }) => return self.unproven(session, error).await,
                 Ok(Done::Failed(failure)) => return self.worker_failed(failure).await,
                 Err(dropped) => self.session = Session::Done(dropped.session),
             },
@@ -113,7 +117,7 @@ impl Driver {
             }
             Session::Payload(state, _) => {
                 let (state, error) = match answer {
-                    Ok(payload) => match state.answer(payload, None) {
+                    Ok(payload) => match state.answer(payload, self.tokens.input.as_ref()) {
                         Ok(Reply { next, envelope, to }) => {
                             self.publish(envelope, &to).await;
                             self.timings.payload = self.since_launch();
@@ -127,13 +131,13 @@ impl Driver {
                 };
                 self.handler_failed("payload", state.refuse(error.clone()), error).await
             }
-            Session::Status(state, _, opened) => {
+            Session::Status(state, _, taken) => {
                 let (state, error) = match answer {
                     Ok(status) => match state.close(*self.tokens.close.expose(), status, now_ms()) {
                         Ok(Reply { next, envelope, to }) => {
                             self.publish(envelope, &to).await;
                             self.reporter.report(Event::State(State::Done));
-                            return Ok(Some(Over::Result(next, opened)));
+                            return Ok(Some(Over::Result(next, taken)));
                         }
                         Err(not_sent) => (not_sent.session, HandlerError::sealing(&not_sent.error)),
                     },
@@ -156,7 +160,17 @@ impl Driver {
         error: ErrorMember,
     ) -> Step {
         let ErrorMember { code, message } = error;
-        let failed = JobError::Handler { step, code, message };
+        self.refused(JobError::Handler { step, code, message }, refused).await
+    }
+
+    /// The result's receipt does not hold: the worker is told, and nobody sees the result.
+    async fn unproven(&self, session: OwesRefusal, error: ReceiptError) -> Step {
+        let refused = session.refuse(&error);
+        self.refused(JobError::Receipt(error), refused).await
+    }
+
+    /// Sends an error that ends the job.
+    async fn refused(&self, failed: JobError, refused: Result<Reply<Refused>, SealError>) -> Step {
         let closed = match refused {
             Ok(Reply { next, envelope, to }) => {
                 self.publish(envelope, &to).await;

@@ -10,7 +10,7 @@ const DEPTH: usize = if cfg!(debug_assertions) { 4 } else { 1 };
 /// far more.
 pub(super) const KEM_BYTES: usize = DEPTH * 8 * 1024;
 /// Deeper than a derivation goes: 1.5 KiB, and 5 KiB.
-pub(super) const KDF_BYTES: usize = DEPTH * 4 * 1024;
+pub(crate) const KDF_BYTES: usize = DEPTH * 4 * 1024;
 /// Deeper than sealing or opening goes: 3.5 KiB, and 20 KiB.
 pub(crate) const AEAD_BYTES: usize = DEPTH * 8 * 1024;
 

@@ -42,6 +42,7 @@ there_is_no! {
     OwesPayload: open_options receive close acknowledge;
     AwaitDone: open_options answer refuse close acknowledge;
     OwesStatus: open_options answer receive acknowledge;
+    OwesRefusal: open_options answer receive close acknowledge;
     OwesAcknowledgement: open_options answer refuse receive close;
     Refused: open_options answer refuse receive acknowledge event repeated;
     Closed: open_options answer refuse receive close acknowledge event repeated;
@@ -67,6 +68,7 @@ there_is_no! {
     OwesPayload: clone;
     AwaitDone: clone;
     OwesStatus: clone;
+    OwesRefusal: clone;
     OwesAcknowledgement: clone;
 }
 
@@ -75,8 +77,12 @@ macro_rules! spent_by {
         #[doc = concat!(
             "```compile_fail,E0382\n",
             "# use subrosa_protocol::{session::", stringify!($side), "::*, wire::*};\n",
+            "# use subrosa_protocol::{receipt::ReceiptError, session::worker::Issue};\n",
             "# const INBOX: &str = \"_INBOX.a\";\n",
-            "fn spent(mut state: ", stringify!($state), ", bytes: Vec<u8>, error: ErrorMember, event: Event) {\n",
+            "# struct Given<'a> { bytes: Vec<u8>, error: ErrorMember, event: Event, issue: Issue<'a>,\n",
+            "#     other: Issue<'a>, wrong: ReceiptError }\n",
+            "fn spent(mut state: ", stringify!($state), ", given: Given<'_>) {\n",
+            "    let Given { bytes, error, event, issue, other, wrong } = given;\n",
             "    let _ = state.", stringify!($first), stringify!($first_arguments), ";\n",
             "    let _ = state.", stringify!($second), stringify!($second_arguments), ";\n",
             "}\n",
@@ -98,10 +104,10 @@ spent_by! {
     HasOptions: fail(error.clone()) fail(error);
     AwaitPayload: receive(bytes.clone()) receive(bytes);
     AwaitPayload: receive(bytes) event(event);
-    HasPayload: done(Empty) done(Empty);
-    HasPayload: done(Empty) fail(error);
-    HasPayload: done(Empty) event(event);
-    HasPayload: fail(error) done(Empty);
+    HasPayload: done(Empty, issue) done(Empty, other);
+    HasPayload: done(Empty, issue) fail(error);
+    HasPayload: done(Empty, issue) event(event);
+    HasPayload: fail(error) done(Empty, issue);
     HasPayload: fail(error) event(event);
     HasPayload: fail(error.clone()) fail(error);
     AwaitStatus: receive(bytes.clone()) receive(bytes);
@@ -126,6 +132,7 @@ spent_by! {
     OwesStatus: close([0; 32], Empty, 0) refuse(error);
     OwesStatus: refuse(error) close([0; 32], Empty, 0);
     OwesStatus: refuse(error.clone()) refuse(error);
+    OwesRefusal: refuse(&wrong) refuse(&wrong);
     OwesAcknowledgement: acknowledge(Empty, 0) acknowledge(Empty, 0);
     Refused: close(0) close(0);
 }

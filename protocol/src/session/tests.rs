@@ -7,6 +7,7 @@ mod histories;
 mod history;
 mod hostile;
 mod numbers;
+mod receipts;
 mod repeats;
 mod types;
 
@@ -17,17 +18,21 @@ use super::{
         AwaitDone, AwaitReady, Done, Launched, Options, OptionsError, OwesOptions, OwesPayload, OwesStatus,
         Ready,
     },
-    worker::{Answer, AwaitOptions, AwaitPayload, AwaitStatus, HasOptions, HasPayload, Offer, Sent, Setup},
+    worker::{
+        Answer, AwaitOptions, AwaitPayload, AwaitStatus, HasOptions, HasPayload, Issue, Offer, Sent, Setup,
+    },
 };
 use crate::{
     hpke::RecipientKey,
     id::{Attempt, Instance, Sha256Hash},
     identity::{SigningKey, Trust},
     job::{Description, Job},
+    launch::Signers,
+    receipt::Salt,
     refusal::StepCode,
     secret::Secret,
     subject::Namespace,
-    wire::{ErrorMember, Json},
+    wire::{Body, ErrorMember, Json},
 };
 
 pub(super) const MAX_BYTES: usize = 1 << 20;
@@ -44,11 +49,26 @@ pub(super) fn error() -> ErrorMember {
     ErrorMember::new(StepCode::BadInput, "no")
 }
 
+/// The worker's receipt is by its own key, and about a run of 5 ms.
+pub(super) fn issue(identity: &SigningKey) -> Issue<'_> {
+    let salt = Salt::take(&mut [0x5A; 32]);
+    Issue { identity, salt, started_ms: NOW_MS, finished_ms: NOW_MS + 5 }
+}
+
+/// Seals a result with a receipt by the worker that all these sessions are with.
+pub(super) fn done(
+    worker: HasPayload,
+    result: impl Body,
+) -> Result<Sent<AwaitStatus>, super::worker::NotSent<HasPayload>> {
+    worker.done(result, issue(&identity(1)))
+}
+
 /// A job, its client's key and its worker.
 pub(super) struct World {
     pub(super) rng: StdRng,
     pub(super) job: Job,
     pub(super) identity: SigningKey,
+    pub(super) signers: Signers,
     pub(super) trust: Trust,
     pub(super) instance: Instance,
     pub(super) max_bytes: usize,
@@ -81,6 +101,7 @@ impl World {
             instance: Instance::random(&mut rng),
             job: Job::new(description).unwrap(),
             identity,
+            signers: Signers::default(),
             max_bytes: MAX_BYTES,
             rng,
             key_seed,
@@ -102,12 +123,18 @@ impl World {
 
     /// A client that has launched the job. Each call gives one that knows nothing of the others.
     pub(super) fn client(&self) -> Launched {
-        Launched::new(self.job.clone(), Self::key(self.key_seed), self.max_bytes)
+        Launched::new(
+            self.job.clone(),
+            self.signers.iter().copied().collect(),
+            Self::key(self.key_seed),
+            self.max_bytes,
+        )
     }
 
     pub(super) fn offer(&mut self, attempt: u16) -> Offer {
         let setup = Setup {
             job: &self.job,
+            signers: &self.signers,
             attempt: Attempt::new(attempt).unwrap(),
             identity: &self.identity,
             cert: None,
@@ -175,7 +202,7 @@ pub(super) fn until_has_payload(world: &mut World) -> Run<AwaitDone, HasPayload>
 /// The client has the result.
 pub(super) fn until_done(world: &mut World) -> Run<OwesStatus, AwaitStatus> {
     let Run { client, worker, mut past } = until_has_payload(world);
-    let sent = worker.done(Json("result")).unwrap();
+    let sent = done(worker, Json("result")).unwrap();
     let client = result(client.receive(sent.envelope.clone(), INBOX).unwrap());
     past.push(sent.envelope);
     Run { client, worker: sent.next, past }
@@ -205,6 +232,7 @@ pub(super) fn ready(ready: Ready) -> OwesPayload {
 pub(super) fn result(done: Done) -> OwesStatus {
     match done {
         Done::Result { session, .. } => session,
+        Done::Unproven { error, .. } => panic!("{error}"),
         Done::Failed(failure) => panic!("{:?}", failure.error),
     }
 }

@@ -3,15 +3,17 @@
 use rand_core::CryptoRng;
 use thiserror::Error;
 
-use super::{Dropped, PeerError, debug_as_name};
+use super::{Dropped, PeerError, debug_as_name, facts::Facts};
 use crate::{
     hpke::{self, Enc, Exporter, HpkeError, Mode},
     id::{Attempt, Instance, Sha256Hash},
     identity::{Proof, SigningKey},
     job::Job,
+    launch::Signers,
+    receipt::Salt,
     wire::{
         Body, ClientNonce, Empty, ErrorMember, Event, Head, Header, Kind, OpenError, Opened, Opener,
-        OptionsKey, SealError, Sealer, SessionKeys,
+        OptionsKey, SealError, Sealer, SessionKeys, Written,
     },
 };
 
@@ -20,6 +22,8 @@ use crate::{
 pub struct Setup<'a> {
     /// The job.
     pub job: &'a Job,
+    /// Who signed it.
+    pub signers: &'a Signers,
     /// The attempt that this process has taken.
     pub attempt: Attempt,
     /// The worker's identity.
@@ -98,6 +102,7 @@ struct Unbound {
     attempt: u16,
     max_bytes: usize,
     close: Sha256Hash,
+    facts: Facts,
 }
 
 impl Offer {
@@ -130,6 +135,7 @@ impl Offer {
                 attempt: setup.attempt.get(),
                 max_bytes: setup.max_envelope_bytes,
                 close: job.description().close,
+                facts: Facts::new(job, setup.signers.iter().copied().collect(), setup.attempt),
             }),
         })
     }
@@ -167,14 +173,19 @@ impl AwaitOptions {
     /// A reply that does not open changes nothing.
     pub fn receive(self, reply: Vec<u8>) -> Received<HasOptions, Self> {
         match self.bind(reply) {
-            Ok((_, opened)) if opened.head().error.is_some() => Ok(failed(&opened)),
-            Ok((channel, opened)) => Ok(Answer::Accepted { next: HasOptions { channel }, opened }),
+            Ok((.., opened)) if opened.head().error.is_some() => Ok(failed(&opened)),
+            Ok((sealer, opener, opened)) => {
+                let Unbound { close, mut facts, .. } = *self.unbound;
+                facts.options = Sha256Hash::of(opened.body());
+                let channel = Box::new(Channel { sealer, opener, close, facts });
+                Ok(Answer::Accepted { next: HasOptions { channel }, opened })
+            }
             Err(OpenError) => Err(Dropped::new(self)),
         }
     }
 
-    fn bind(&self, reply: Vec<u8>) -> Result<(Box<Channel>, Opened), OpenError> {
-        let Unbound { exporter, enc, attempt, max_bytes, close } = &*self.unbound;
+    fn bind(&self, reply: Vec<u8>) -> Result<(Sealer, Opener, Opened), OpenError> {
+        let Unbound { exporter, enc, attempt, max_bytes, .. } = &*self.unbound;
         let header = Header::decode(&reply).ok_or(OpenError)?;
         if header.kind != Kind::OptionsReply || header.attempt != *attempt {
             return Err(OpenError);
@@ -183,7 +194,7 @@ impl AwaitOptions {
         let keys = SessionKeys::derive(exporter, &nonce);
         let (sealer, mut opener) = keys.for_worker(*attempt, enc, &nonce, *max_bytes);
         let (_, opened) = opener.open(Kind::OptionsReply, reply, |opened| answers(opened, 0))?;
-        Ok((Box::new(Channel { sealer, opener, close: *close }), opened))
+        Ok((sealer, opener, opened))
     }
 }
 
@@ -192,9 +203,18 @@ struct Channel {
     sealer: Sealer,
     opener: Opener,
     close: Sha256Hash,
+    facts: Facts,
 }
 
 impl Channel {
+    fn done(&mut self, result: impl Body, issue: Issue<'_>) -> Result<(u64, Vec<u8>), SealError> {
+        let Issue { identity, salt, started_ms, finished_ms } = issue;
+        let result = Written::new(result)?;
+        let receipt = self.facts.receipt(&salt, result.hash(), started_ms, finished_ms);
+        let head = Head { receipt: Some(receipt.sign(identity)), salt: Some(salt), ..Head::default() };
+        self.sealer.seal(Kind::Done, head, result)
+    }
+
     fn open(&mut self, kind: Kind, reply: Vec<u8>, request: u64) -> Result<Opened, OpenError> {
         self.opener.open(kind, reply, |opened| answers(opened, request)).map(|(_, opened)| opened)
     }
@@ -256,7 +276,10 @@ impl AwaitPayload {
     pub fn receive(mut self, reply: Vec<u8>) -> Received<HasPayload, Self> {
         match self.channel.open(Kind::ReadyReply, reply, self.request) {
             Ok(opened) if opened.head().error.is_some() => Ok(failed(&opened)),
-            Ok(opened) => Ok(Answer::Accepted { next: HasPayload { channel: self.channel }, opened }),
+            Ok(opened) => {
+                self.channel.facts.payload = Sha256Hash::of(opened.body());
+                Ok(Answer::Accepted { next: HasPayload { channel: self.channel }, opened })
+            }
             Err(OpenError) => Err(Dropped::new(self)),
         }
     }
@@ -267,14 +290,27 @@ pub struct HasPayload {
     channel: Box<Channel>,
 }
 
+/// What a receipt takes beside what the session knows.
+#[derive(Debug)]
+pub struct Issue<'a> {
+    /// The worker's identity, the same as in [`Setup`].
+    pub identity: &'a SigningKey,
+    /// A fresh salt.
+    pub salt: Salt,
+    /// When the run began, in Unix milliseconds.
+    pub started_ms: u64,
+    /// When the result was there, in Unix milliseconds.
+    pub finished_ms: u64,
+}
+
 impl HasPayload {
-    /// Seals `done` with the result.
+    /// Seals `done` with the result and a receipt for it.
     ///
     /// # Errors
     ///
     /// A result that cannot be sealed; the state is given back, so that an error can be sent instead.
-    pub fn done(mut self, result: impl Body) -> Result<Sent<AwaitStatus>, NotSent<Self>> {
-        match self.channel.sealer.seal(Kind::Done, Head::default(), result) {
+    pub fn done(mut self, result: impl Body, issue: Issue<'_>) -> Result<Sent<AwaitStatus>, NotSent<Self>> {
+        match self.channel.done(result, issue) {
             Ok((request, envelope)) => {
                 Ok(Sent { next: AwaitStatus { channel: self.channel, request }, envelope })
             }
@@ -386,8 +422,8 @@ debug_as_name!(Offer AwaitOptions HasOptions AwaitPayload HasPayload AwaitStatus
 
 /// Whether `payload` is the one that a job's `input` binds, which is SHA-256(salt ‖ SHA-256(payload)). The
 /// salt comes with the payload, in the head.
-pub fn input_fits(input: &Sha256Hash, salt: Option<&[u8; 32]>, payload: &[u8]) -> bool {
-    salt.is_some_and(|salt| Sha256Hash::of([*salt, Sha256Hash::of(payload).0].concat()) == *input)
+pub fn input_fits(input: &Sha256Hash, salt: Option<&Salt>, payload: &[u8]) -> bool {
+    salt.is_some_and(|salt| salt.payload_hash(Sha256Hash::of(payload)) == *input)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::{
     id::Instance,
     json::{self, Int},
     member,
+    receipt::Salt,
     refusal::StepCode,
 };
 
@@ -28,7 +29,7 @@ pub enum Content {
 }
 
 /// A record's head. Members that do not belong to a kind are absent there.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Head {
     /// What the body is; in everything that has one.
@@ -52,9 +53,12 @@ pub struct Head {
     /// In the reply to a `done` without error: the job's close token.
     #[serde(skip_serializing_if = "Option::is_none", with = "token_member")]
     pub close: Option<[u8; 32]>,
-    /// In the reply to `ready`: the salt of the job's `input`.
-    #[serde(skip_serializing_if = "Option::is_none", with = "token_member")]
-    pub salt: Option<[u8; 32]>,
+    /// In a `done` without error: the receipt, a compact JWS.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
+    pub receipt: Option<String>,
+    /// In the reply to `ready`: the salt of the job's `input`. In a `done`: the receipt's.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
+    pub salt: Option<Salt>,
     /// In an event.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub event: Option<Event>,
@@ -228,12 +232,17 @@ mod tests {
             content: Some(Content::Json),
             re: Some(Int::from(3)),
             close: Some([0; 32]),
+            receipt: Some("a.b.c".to_owned()),
+            salt: Some(Salt::take(&mut [0; 32])),
             ..Head::default()
         };
-        let expected = format!(r#"{{"content":"json","re":3,"close":"{}"}}"#, "A".repeat(43));
+        let zero = "A".repeat(43);
+        let expected =
+            format!(r#"{{"content":"json","re":3,"close":"{zero}","receipt":"a.b.c","salt":"{zero}"}}"#);
         assert_eq!(String::from_utf8(json::to_vec(&head)).unwrap(), expected);
         let back = Head::parse(expected.as_bytes()).unwrap();
-        assert_eq!(back.close, Some([0; 32]));
+        assert_eq!((back.close, back.receipt), (Some([0; 32]), Some("a.b.c".to_owned())));
+        assert_eq!(*back.salt.unwrap().reveal(), zero);
     }
 
     #[test]
@@ -250,6 +259,10 @@ mod tests {
             r#"{"error":["bad_input",""]}"#,
             r#"{"error":null}"#,
             r#"{"close":null}"#,
+            r#"{"salt":"AA"}"#,
+            r#"{"salt":null}"#,
+            r#"{"receipt":null}"#,
+            r#"{"receipt":{}}"#,
             r#"{"event":[0.5,"half"]}"#,
             r#"{"event":{"log":["info","line"]}}"#,
             r#"{"event":{"progress":"half"}}"#,

@@ -28,9 +28,10 @@ pub use self::{
     envelope::{Header, Kind, MIN_ENVELOPE_BYTES},
     head::{Content, ErrorMember, Event, Head, LogLevel, MAX_HEAD_BYTES},
     keys::{ClientNonce, OpenError, SealError},
-    plaintext::{Body, BodyError, Empty, Json, Opened, Raw},
+    plaintext::{Body, BodyError, Empty, Json, Opened, Raw, body_hash},
 };
 pub(crate) use self::{
     envelope::HEADER_BYTES,
     keys::{Opener, OptionsKey, Sealer, SessionKeys},
+    plaintext::Written,
 };

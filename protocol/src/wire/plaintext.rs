@@ -9,6 +9,7 @@ use super::{
     head::{Content, Head},
     padding::padded,
 };
+use crate::{id::Sha256Hash, receipt::Salt};
 
 /// Length of the two lengths, in bytes.
 const LENGTHS_BYTES: usize = 8;
@@ -103,12 +104,56 @@ impl Body for Empty {
     }
 }
 
+/// A body that is written already, so that its hash is known before it is sealed.
+pub(crate) struct Written {
+    content: Option<Content>,
+    bytes: Erased,
+}
+
+impl Written {
+    pub(crate) fn new(body: impl Body) -> Result<Self, BodyError> {
+        let content = body.content();
+        let mut bytes = Vec::with_capacity(body.size_hint());
+        let written = body.write(&mut bytes);
+        // Taken first: what was written up to an error is overwritten too.
+        let bytes = Erased::new(bytes);
+        written.map(|()| Self { content, bytes })
+    }
+
+    pub(crate) fn hash(&self) -> Sha256Hash {
+        Sha256Hash::of(&self.bytes)
+    }
+}
+
+impl Body for Written {
+    fn content(&self) -> Option<Content> {
+        self.content
+    }
+
+    fn write(self, out: &mut Vec<u8>) -> Result<(), BodyError> {
+        Raw(self.bytes).write(out)
+    }
+
+    fn size_hint(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// The hash of a body's bytes.
+///
+/// # Errors
+///
+/// When a value has no JSON form.
+pub fn body_hash(body: impl Body) -> Result<Sha256Hash, BodyError> {
+    Written::new(body).map(|written| written.hash())
+}
+
 /// What a head has beside its long texts, in bytes; most have less.
 const SHORT_MEMBERS_BYTES: usize = 192;
 
 /// About how many bytes the plaintext will have, for one allocation that is large enough.
 pub(super) fn size_hint(head: &Head, body: &impl Body) -> usize {
-    let proof = head.worker.as_ref().map_or(0, String::len);
+    let proof = head.worker.as_ref().or(head.receipt.as_ref()).map_or(0, String::len);
     let message = head.error.as_ref().map_or(0, |error| error.message.len());
     let head_bytes = SHORT_MEMBERS_BYTES + proof + message;
     padded(body.size_hint().saturating_add(LENGTHS_BYTES + head_bytes))
@@ -171,6 +216,11 @@ impl Opened {
     /// The head.
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// Takes the receipt and its salt out of the head.
+    pub(crate) fn take_receipt(&mut self) -> (Option<String>, Option<Salt>) {
+        (self.head.receipt.take(), self.head.salt.take())
     }
 
     /// The body's bytes; empty if there is none.

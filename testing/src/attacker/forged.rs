@@ -5,6 +5,7 @@ use subrosa_protocol::{
     id::{Attempt, Instance},
     identity::SigningKey,
     job::Job,
+    launch::Signers,
     record::{Event, Reason, Record, Times},
     session::worker::{Offer, Setup},
     wire::{Json, MIN_ENVELOPE_BYTES},
@@ -87,6 +88,7 @@ pub(super) fn impostor(job: &Job, rng: &mut impl CryptoRng) -> Vec<Vec<u8>> {
     let mut offer = |attempt: u16| {
         let setup = Setup {
             job,
+            signers: &Signers::default(),
             attempt: Attempt::new(attempt).ok()?,
             identity: &identity,
             cert: None,

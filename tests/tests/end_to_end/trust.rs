@@ -62,6 +62,7 @@ async fn answer_first(lab: &Lab, job: &JobId, identity: &SigningKey) {
     let connection = lab.connection().await;
     let setup = Setup {
         job: request.job(),
+        signers: &request.verify().unwrap(),
         attempt: Attempt::new(request.job().description().max_attempts).unwrap(),
         identity,
         cert: None,

@@ -39,6 +39,7 @@ pub(crate) async fn run(
 ) -> Outcome {
     let setup = Setup {
         job: &job,
+        signers: &signers,
         attempt: holder.attempt,
         identity: &process.identity,
         cert: process.cert.as_deref(),

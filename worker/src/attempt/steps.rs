@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_protocol::{
     delivery::{Last, Look, look},
     json::Int,
+    receipt::Salt,
     record::Event as RecordEvent,
-    session::worker::{NotSent, Sent, input_fits},
+    session::worker::{Issue, NotSent, Sent, input_fits},
     wire::{Body, Kind, Opened},
 };
 use subrosa_transport::now_ms;
@@ -69,10 +71,19 @@ impl Attempt {
 
     /// Sends the result, and waits until the client has it.
     pub(crate) async fn done(&self, result: impl Body) -> Result<(), Failure> {
-        self.state().times.done_ms = now();
+        let finished_ms = now_ms();
+        let started_ms = {
+            let times = &mut self.state().times;
+            times.done_ms = Int::try_from(finished_ms).ok();
+            times.payload_ms.map_or(finished_ms, Int::get)
+        };
         self.look_before_done().await;
+        let salt = Salt::random(&mut UnwrapErr(SysRng));
+        let issue = Issue { identity: &self.process.identity, salt, started_ms, finished_ms };
         let envelope = self.seal(|stage| match stage {
-            Stage::HasPayload(state) => sealed(state.done(result), Stage::AwaitStatus, Stage::HasPayload),
+            Stage::HasPayload(state) => {
+                sealed(state.done(result, issue), Stage::AwaitStatus, Stage::HasPayload)
+            }
             other => (other, Err(Failure::interrupted())),
         })?;
         self.exchange(Kind::Done, envelope, self.process.timing.done).await.map(|_| ())

@@ -1,5 +1,7 @@
 //! A job that waits for a worker: opens `options`, believes proofs, and limits what strangers cost.
 
+use std::collections::BTreeSet;
+
 use rand_core::CryptoRng;
 use thiserror::Error;
 
@@ -9,7 +11,7 @@ use crate::{
     id::{Attempt, Instance, Sha256Hash},
     identity::{Proof, Thumbprint, Trust, Untrusted},
     job::Job,
-    session::debug_as_name,
+    session::{debug_as_name, facts::Facts},
     wire::{ClientNonce, HEADER_BYTES, Head, Header, Kind, OpenError, Opened, OptionsKey, SessionKeys},
 };
 
@@ -25,6 +27,7 @@ const REFILL_MS: u64 = 250;
 /// The session's beginning; [`session`](super::super#a-session-from-launch-to-close) shows all of one.
 pub struct Launched {
     job: Job,
+    signers: BTreeSet<Thumbprint>,
     key: RecipientKey,
     max_bytes: usize,
     /// The highest attempt that a worker has proven to serve.
@@ -69,9 +72,14 @@ pub struct Options {
 }
 
 impl Launched {
-    /// The client's side of `job`, whose `client_key` belongs to `key`.
-    pub fn new(job: Job, key: RecipientKey, max_envelope_bytes: usize) -> Self {
-        Self { job, key, max_bytes: max_envelope_bytes, highest: 0, budget: Budget::new() }
+    /// The client's side of `job`, signed by `signers`, whose `client_key` belongs to `key`.
+    pub fn new(
+        job: Job,
+        signers: BTreeSet<Thumbprint>,
+        key: RecipientKey,
+        max_envelope_bytes: usize,
+    ) -> Self {
+        Self { job, signers, key, max_bytes: max_envelope_bytes, highest: 0, budget: Budget::new() }
     }
 
     /// The job.
@@ -140,64 +148,6 @@ impl Launched {
         let nonce = ClientNonce::random(rng);
         let keys = SessionKeys::derive(&exporter, &nonce);
         let (sealer, opener) = keys.for_client(header.attempt, &enc, &nonce, self.max_bytes);
-        let channel = Box::new(Channel { sealer, opener, latest });
+        let facts = Facts::new(&self.job, self.signers.clone(), attempt);
+        let channel = Box::new(Channel { sealer, opener, latest, facts, worker });
         Ok(Options { session: OwesOptions { channel }, attempt, worker, cert, instance, parameters })
-    }
-}
-
-/// Limits the rate of public-key operations that anybody can cause.
-struct Budget {
-    left: u64,
-    refilled_ms: Option<u64>,
-}
-
-impl Budget {
-    fn new() -> Self {
-        Self { left: FREE_OPENINGS, refilled_ms: None }
-    }
-
-    fn take(&mut self, now_ms: u64) -> Result<(), OpenError> {
-        let since = self.refilled_ms.get_or_insert(now_ms);
-        // A clock that was put back starts anew, and gives nothing for it.
-        *since = now_ms.min(*since);
-        let earned = now_ms.saturating_sub(*since) / REFILL_MS;
-        *since = since.saturating_add(earned.saturating_mul(REFILL_MS));
-        self.left = self.left.saturating_add(earned).min(FREE_OPENINGS);
-        self.left = self.left.checked_sub(1).ok_or(OpenError)?;
-        Ok(())
-    }
-
-    fn give_back(&mut self) {
-        self.left = self.left.saturating_add(1).min(FREE_OPENINGS);
-    }
-}
-debug_as_name!(Launched);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn openings_are_limited_in_their_rate() {
-        let mut budget = Budget::new();
-        for _ in 0..FREE_OPENINGS {
-            assert!(budget.take(1000).is_ok());
-        }
-        assert!(budget.take(1000).is_err());
-        assert!(budget.take(1000 + REFILL_MS - 1).is_err());
-        assert!(budget.take(1000 + REFILL_MS).is_ok());
-        assert!(budget.take(1000 + REFILL_MS).is_err());
-    }
-
-    #[test]
-    fn a_clock_that_jumps_gives_no_more_than_a_full_budget() {
-        let mut budget = Budget::new();
-        assert!(budget.take(u64::MAX).is_ok());
-        assert!(budget.take(0).is_ok());
-        assert_eq!(budget.left, FREE_OPENINGS - 2);
-        let mut budget = Budget::new();
-        assert!(budget.take(0).is_ok());
-        assert!(budget.take(u64::MAX).is_ok());
-        assert_eq!(budget.left, FREE_OPENINGS - 1);
-    }
-}

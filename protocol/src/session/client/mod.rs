@@ -10,19 +10,26 @@ pub use self::{
     launched::{Launched, Options, OptionsError},
     repeat::{Closed, REPEAT_AFTER_CLOSE_MS, Refused, Repeated},
 };
-use super::{Dropped, PeerError, debug_as_name};
+use super::{Dropped, PeerError, debug_as_name, facts::Facts};
 use crate::{
+    identity::Thumbprint,
     json::Int,
+    receipt::{ReceiptError, Salt, SaltedReceipt},
+    refusal::StepCode,
     wire::{
         Body, Empty, ErrorMember, Event, Head, Header, Kind, OpenError, Opened, Opener, SealError, Sealer,
+        Written,
     },
 };
 
-/// One attempt's session: its keys, and the latest step with its answer.
+/// One attempt's session: its keys, the latest step with its answer, and what its receipt has to say.
 struct Channel {
     sealer: Sealer,
     opener: Opener,
     latest: Latest,
+    facts: Facts,
+    /// Who has proven to serve.
+    worker: Thumbprint,
 }
 
 /// An answer that is sealed.
@@ -86,7 +93,11 @@ impl OwesOptions {
     ///
     /// Options that cannot be sealed; the state is given back.
     pub fn answer(mut self, options: impl Body) -> Result<Reply<AwaitReady>, NotSent<Self>> {
-        match self.channel.reply(Kind::OptionsReply, Head::default(), options) {
+        let sealed = Written::new(options).map_err(SealError::from).and_then(|options| {
+            self.channel.facts.options = options.hash();
+            self.channel.reply(Kind::OptionsReply, Head::default(), options)
+        });
+        match sealed {
             Ok((envelope, to)) => Ok(Reply { next: AwaitReady { channel: self.channel }, envelope, to }),
             Err(error) => Err(NotSent { session: self, error }),
         }
@@ -177,10 +188,14 @@ impl OwesPayload {
     pub fn answer(
         mut self,
         payload: impl Body,
-        salt: Option<[u8; 32]>,
+        salt: Option<&Salt>,
     ) -> Result<Reply<AwaitDone>, NotSent<Self>> {
-        let head = Head { salt, ..Head::default() };
-        match self.channel.reply(Kind::ReadyReply, head, payload) {
+        let head = Head { salt: salt.map(Salt::copy), ..Head::default() };
+        let sealed = Written::new(payload).map_err(SealError::from).and_then(|payload| {
+            self.channel.facts.payload = payload.hash();
+            self.channel.reply(Kind::ReadyReply, head, payload)
+        });
+        match sealed {
             Ok((envelope, to)) => Ok(Reply { next: AwaitDone { channel: self.channel }, envelope, to }),
             Err(error) => Err(NotSent { session: self, error }),
         }
@@ -210,6 +225,15 @@ pub enum Done {
         session: OwesStatus,
         /// The result.
         opened: Opened,
+        /// The worker's receipt for it.
+        receipt: SaltedReceipt,
+    },
+    /// With a result whose receipt does not hold. Nothing of the result is handed out.
+    Unproven {
+        /// Owes the worker a refusal.
+        session: OwesRefusal,
+        /// What is wrong with the receipt.
+        error: ReceiptError,
     },
     /// With an error.
     Failed(Failure),
@@ -223,11 +247,16 @@ impl AwaitDone {
     /// A message that does not open changes nothing.
     pub fn receive(mut self, envelope: Vec<u8>, reply_to: &str) -> Result<Done, Dropped<Self>> {
         match self.channel.step(Kind::Done, envelope, reply_to) {
-            Ok(opened) => Ok(match opened.head().error.clone() {
+            Ok(mut opened) => Ok(match opened.head().error.clone() {
                 Some(error) => {
                     Done::Failed(Failure { session: OwesAcknowledgement { channel: self.channel }, error })
                 }
-                None => Done::Result { session: OwesStatus { channel: self.channel }, opened },
+                None => match self.channel.facts.take_receipt(&mut opened, self.channel.worker) {
+                    Ok(receipt) => {
+                        Done::Result { session: OwesStatus { channel: self.channel }, opened, receipt }
+                    }
+                    Err(error) => Done::Unproven { session: OwesRefusal { channel: self.channel }, error },
+                },
             }),
             Err(OpenError) => Err(Dropped::new(self)),
         }
@@ -266,6 +295,23 @@ impl OwesStatus {
     ///
     /// Only when the session has no numbers left.
     pub fn refuse(self, error: ErrorMember) -> Result<Reply<Refused>, SealError> {
+        self.channel.refuse(Kind::DoneReply, error)
+    }
+}
+
+/// Has a result without a receipt that holds; owes the worker an error.
+pub struct OwesRefusal {
+    channel: Box<Channel>,
+}
+
+impl OwesRefusal {
+    /// Seals the error, which ends the job.
+    ///
+    /// # Errors
+    ///
+    /// Only when the session has no numbers left.
+    pub fn refuse(self, error: &ReceiptError) -> Result<Reply<Refused>, SealError> {
+        let error = ErrorMember::new(StepCode::BadInput, error.to_string());
         self.channel.refuse(Kind::DoneReply, error)
     }
 }
@@ -312,8 +358,8 @@ macro_rules! live {
         }
     )*};
 }
-live!(OwesOptions AwaitReady OwesPayload AwaitDone OwesStatus OwesAcknowledgement);
-debug_as_name!(OwesOptions AwaitReady OwesPayload AwaitDone OwesStatus OwesAcknowledgement);
+live!(OwesOptions AwaitReady OwesPayload AwaitDone OwesStatus OwesRefusal OwesAcknowledgement);
+debug_as_name!(OwesOptions AwaitReady OwesPayload AwaitDone OwesStatus OwesRefusal OwesAcknowledgement);
 
 #[cfg(test)]
 macro_rules! forges {

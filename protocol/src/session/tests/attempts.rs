@@ -68,23 +68,23 @@ fn a_proof_for_anything_else_is_refused() {
 fn options_need_a_proof_and_an_instance() {
     let mut world = World::new(41);
     let forger = Forger::new(&mut world);
-    let good = head(&world, &forger.proof(&world));
-    let mut client = world.client();
-    let truncated = good.worker.clone().map(|mut proof| {
+    let good = || head(&world, &forger.proof(&world));
+    let truncated = good().worker.clone().map(|mut proof| {
         proof.pop();
         proof
     });
-    for bad in [
+    let bad = [
         Head::default(),
-        Head { instance: None, ..good.clone() },
-        Head { worker: None, ..good.clone() },
-        Head { worker: Some(String::new()), ..good.clone() },
-        Head { worker: truncated, ..good.clone() },
-    ] {
-        let envelope = forger.seal(bad);
-        assert_eq!(world.open(&mut client, &envelope).unwrap_err(), DROPPED);
+        Head { instance: None, ..good() },
+        Head { worker: None, ..good() },
+        Head { worker: Some(String::new()), ..good() },
+        Head { worker: truncated, ..good() },
+    ];
+    let (bad, envelope) = (bad.map(|bad| forger.seal(bad)), forger.seal(good()));
+    let mut client = world.client();
+    for bad in bad {
+        assert_eq!(world.open(&mut client, &bad).unwrap_err(), DROPPED);
     }
-    let envelope = forger.seal(good);
     world.opened(&mut client, &envelope);
 }
 
@@ -249,7 +249,7 @@ fn options_are_for_one_clients_key_and_job() {
     let mut world = World::new(51);
     let sent = world.options(1);
     // Another key under the same job, and the same key under another job.
-    let mut other_key = Launched::new(world.job.clone(), World::key(1), MAX_BYTES);
+    let mut other_key = Launched::new(world.job.clone(), [].into(), World::key(1), MAX_BYTES);
     assert_eq!(world.open(&mut other_key, &sent.envelope).unwrap_err(), DROPPED);
     let other_job = World::with_job(51, |job| job.label = Some("another".to_owned()));
     let mut other_job = other_job.client();
@@ -267,6 +267,7 @@ fn keys_of_small_order_are_refused_on_both_sides() {
         let mut world = World::with_job(52, |job| job.client_key = point.as_slice().try_into().unwrap());
         let setup = Setup {
             job: &world.job,
+            signers: &world.signers,
             attempt: Attempt::FIRST,
             identity: &world.identity,
             cert: None,
@@ -289,6 +290,7 @@ fn nobody_falls_back_from_a_psk() {
     let mut world = World::with_job(53, |job| job.psk_id = Some("shared".to_owned()));
     let setup = Setup {
         job: &world.job,
+        signers: &world.signers,
         attempt: Attempt::FIRST,
         identity: &world.identity,
         cert: None,

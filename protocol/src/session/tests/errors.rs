@@ -134,7 +134,7 @@ fn every_live_session_takes_its_own_workers_events() {
 
     // Late, when the result or the failure is here already.
     let late = worker.event(half()).unwrap();
-    let sent = worker.done(Json(1)).unwrap();
+    let sent = done(worker, Json(1)).unwrap();
     let mut owes = result(client.receive(sent.envelope, INBOX).unwrap());
     takes_events!(owes, late.clone());
     let Run { client, mut worker, .. } = until_has_payload(&mut world);

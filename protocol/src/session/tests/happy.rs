@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    encoding::b64u,
     session::{client, worker},
     wire::{Content, Event, Header, Kind, LogLevel, Raw, SealError},
 };
@@ -36,7 +37,7 @@ fn a_job_from_launch_to_close() {
     let sent = worker.ready(Json("can take it")).unwrap();
     let Ready::Ready { session, opened } = client.receive(sent.envelope, INBOX).unwrap() else { panic!() };
     assert_eq!(opened.json::<String>().unwrap(), "can take it");
-    let reply = session.answer(Raw([0, 1, 2]), Some([5; 32])).unwrap();
+    let reply = session.answer(Raw([0, 1, 2]), Some(&Salt::take(&mut [5; 32]))).unwrap();
     let mut waiting = sent.next;
     let late = waiting.event(Event::progress(0.0, "waiting")).unwrap();
     let Answer::Accepted { next: mut worker, opened } = waiting.receive(reply.envelope).unwrap() else {
@@ -44,15 +45,18 @@ fn a_job_from_launch_to_close() {
     };
     assert_eq!(opened.body(), [0, 1, 2]);
     assert_eq!(opened.head().content, Some(Content::Bytes));
-    assert_eq!(opened.head().salt, Some([5; 32]));
+    assert_eq!(*opened.head().salt.as_ref().unwrap().reveal(), b64u([5; 32]));
     let mut client = reply.next;
     assert_eq!(client.event(late).unwrap(), Event::progress(0.0, "waiting"));
 
     let half = worker.event(Event::progress(0.5, "half")).unwrap();
     assert_eq!(client.event(half).unwrap(), Event::progress(0.5, "half"));
-    let sent = worker.done(Raw(vec![7; 100_000])).unwrap();
-    let Done::Result { session, opened } = client.receive(sent.envelope, INBOX).unwrap() else { panic!() };
+    let sent = done(worker, Raw(vec![7; 100_000])).unwrap();
+    let Done::Result { session, opened, receipt } = client.receive(sent.envelope, INBOX).unwrap() else {
+        panic!()
+    };
     assert_eq!(opened.body(), vec![7; 100_000]);
+    assert_eq!(receipt.receipt.worker, "echo".parse().unwrap());
     let reply = session.close(TOKEN, Json("thanks"), NOW_MS).unwrap();
     let Answer::Accepted { next, opened } = sent.next.receive(reply.envelope).unwrap() else { panic!() };
     assert_eq!(next.token, TOKEN);
@@ -64,7 +68,7 @@ fn numbers_rise_by_one_in_each_direction() {
     let mut world = World::new(2);
     let Run { client, mut worker, mut past } = until_has_payload(&mut world);
     past.push(worker.event(Event::progress(0.1, "")).unwrap());
-    let sent = worker.done(Json(1)).unwrap();
+    let sent = done(worker, Json(1)).unwrap();
     let client = result(client.receive(sent.envelope.clone(), INBOX).unwrap());
     past.push(sent.envelope);
     past.push(client.close(TOKEN, Json(1), NOW_MS).unwrap().envelope);
@@ -160,9 +164,9 @@ fn what_is_too_large_leaves_state_and_numbers() {
     assert_eq!(header(&reply.envelope).number, 1);
     let worker = accepted(sent.next.receive(reply.envelope).unwrap());
 
-    let worker::NotSent { session: worker, error } = worker.done(large()).unwrap_err();
+    let worker::NotSent { session: worker, error } = done(worker, large()).unwrap_err();
     assert!(is_too_large(&error));
-    let sent = worker.done(Json(1)).unwrap();
+    let sent = done(worker, Json(1)).unwrap();
     assert_eq!(header(&sent.envelope).number, 2);
     let owes = result(reply.next.receive(sent.envelope, INBOX).unwrap());
     let client::NotSent { session: owes, error } = owes.close(TOKEN, large(), NOW_MS).unwrap_err();
@@ -177,7 +181,7 @@ fn an_error_takes_the_place_of_what_is_too_large() {
     let mut world = World::new(8);
     world.max_bytes = 2000;
     let Run { client, worker, .. } = until_has_payload(&mut world);
-    let worker::NotSent { session, .. } = worker.done(Raw(vec![0; 3000])).unwrap_err();
+    let worker::NotSent { session, .. } = done(worker, Raw(vec![0; 3000])).unwrap_err();
     let sent = session.fail(error()).unwrap();
     assert!(matches!(client.receive(sent.envelope, INBOX).unwrap(), Done::Failed(_)));
 }
@@ -195,9 +199,10 @@ fn a_body_without_a_json_form_is_an_error() {
 #[test]
 fn an_input_fits_with_its_salt_only() {
     let payload = b"payload";
+    let (salt, other) = (Salt::take(&mut [3; 32]), Salt::take(&mut [4; 32]));
     let input = Sha256Hash::of([[3; 32], Sha256Hash::of(payload).0].concat());
-    assert!(worker::input_fits(&input, Some(&[3; 32]), payload));
-    assert!(!worker::input_fits(&input, Some(&[4; 32]), payload));
-    assert!(!worker::input_fits(&input, Some(&[3; 32]), b"other"));
+    assert!(worker::input_fits(&input, Some(&salt), payload));
+    assert!(!worker::input_fits(&input, Some(&other), payload));
+    assert!(!worker::input_fits(&input, Some(&salt), b"other"));
     assert!(!worker::input_fits(&input, None, payload));
 }

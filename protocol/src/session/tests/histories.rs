@@ -47,7 +47,8 @@ fn assert_plenty(tally: &Tally, histories: u64) {
         pending > histories / 10 && answered > histories / 10 && untrusted > histories / 50,
         "{tally:#?}"
     );
-    let Tally { results, failed, refused, .. } = *tally;
+    let Tally { results, failed, refused, unproven, .. } = *tally;
+    assert!(unproven > histories / 1000, "{tally:#?}");
     assert!(results > histories / 2 && failed > histories / 50 && refused > histories / 50, "{tally:#?}");
 }
 

@@ -109,7 +109,7 @@ fn a_client_that_waits_for_done_drops_all_else() {
     let mut world = World::new(24);
     let foreign = foreign(&mut world);
     let Run { client, worker, past } = until_has_payload(&mut world);
-    let sent = worker.done(Json("result")).unwrap();
+    let sent = done(worker, Json("result")).unwrap();
     let receive = |state: AwaitDone, envelope| state.receive(envelope, INBOX);
     let client = drops(client, &foreign, receive);
     let client = drops(client, &past, receive);
@@ -250,7 +250,7 @@ fn events_are_taken_once_and_in_order() {
     assert!(client.event(events[1].clone()).is_ok());
     assert_eq!(client.event(events[1].clone()), Err(OpenError), "again");
     assert_eq!(client.event(events[0].clone()), Err(OpenError), "older");
-    let sent = worker.done(Json(1)).unwrap();
+    let sent = done(worker, Json(1)).unwrap();
     let mut client = result(client.receive(sent.envelope, INBOX).unwrap());
     assert!(client.event(events[2].clone()).is_ok(), "an event may come late");
 }

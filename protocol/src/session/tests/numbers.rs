@@ -84,7 +84,7 @@ fn options_that_come_again_after_any_step_seal_nothing() {
     let worker = accepted(waits.receive(second.envelope.clone()).unwrap());
     watch.assert_new(0);
 
-    let done = worker.done(Json("result")).unwrap();
+    let done = done(worker, Json("result")).unwrap();
     let mut owes = result(awaits.receive(done.envelope, INBOX).unwrap());
     watch.assert_new(1);
     assert_eq!(owes.repeated(options, INBOX), Repeated::No);
@@ -223,8 +223,8 @@ fn what_cannot_be_sealed_uses_no_number_and_no_key() {
     watch.assert_new(2);
     let reply = owes.answer(Json(1), None).unwrap();
     let worker = accepted(sent.next.receive(reply.envelope).unwrap());
-    let worker = worker.done(large()).unwrap_err().session;
-    let worker = worker.done(no_json()).unwrap_err().session;
+    let worker = done(worker, large()).unwrap_err().session;
+    let worker = done(worker, no_json()).unwrap_err().session;
     watch.assert_new(1);
     // An error in its place takes the number that was free.
     let sent = worker.fail(error()).unwrap();
@@ -263,7 +263,7 @@ fn a_step_that_comes_again_is_not_sealed_again() {
     }
     assert_eq!(client.repeated(&past[2], INBOX), Repeated::Answered(&past[3]));
     watch.assert_new(0);
-    let sent = worker.done(Json(1)).unwrap();
+    let sent = done(worker, Json(1)).unwrap();
     let client = result(client.receive(sent.envelope.clone(), INBOX).unwrap());
     let closed = client.close(TOKEN, Json(1), NOW_MS).unwrap();
     watch.assert_new(2);

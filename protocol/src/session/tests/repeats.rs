@@ -33,7 +33,7 @@ fn the_latest_step_is_answered_with_the_same_bytes() {
     assert_eq!(payload.next.repeated(&past[0], INBOX), Repeated::No);
     let worker = accepted(sent.next.receive(payload.envelope.clone()).unwrap());
 
-    let done = worker.done(Json(1)).unwrap();
+    let done = done(worker, Json(1)).unwrap();
     let mut owes = result(payload.next.receive(done.envelope.clone(), INBOX).unwrap());
     assert_eq!(owes.repeated(&done.envelope, INBOX), Repeated::Pending);
     assert_eq!(owes.repeated(&sent.envelope, INBOX), Repeated::No);

@@ -6,7 +6,7 @@ use subrosa_protocol::{
     job::Job,
     session::client::{
         AwaitDone, AwaitReady, Closed, Done, Launched, OptionsError, OwesAcknowledgement, OwesOptions,
-        OwesPayload, OwesStatus, Ready, Repeated,
+        OwesPayload, OwesRefusal, OwesStatus, Ready, Repeated,
     },
     wire::{Event, Header, Kind, OpenError},
 };
@@ -39,6 +39,7 @@ enum State {
     OwesPayload(OwesPayload),
     AwaitDone(AwaitDone),
     OwesStatus(OwesStatus),
+    OwesRefusal(OwesRefusal),
     OwesAcknowledgement(OwesAcknowledgement),
     Closed(Closed),
 }
@@ -46,7 +47,7 @@ enum State {
 impl Client {
     pub(crate) fn new(job: Job, secret: [u8; 32], nonces: &[[u8; 32]], trust: Trust) -> Self {
         let nonces = Given::new(nonces.concat());
-        let launched = Launched::new(job, key(secret), MAX_BYTES);
+        let launched = Launched::new(job, [].into(), key(secret), MAX_BYTES);
         Self { launched, secret, exporter: None, nonce: [0; 32], nonces, trust, state: State::Nothing }
     }
 
@@ -77,7 +78,10 @@ impl Client {
                 Err(dropped) => (State::AwaitReady(dropped.session), Err("drop")),
             },
             State::AwaitDone(waiting) => match waiting.receive(envelope, INBOX) {
-                Ok(Done::Result { session, opened }) => (State::OwesStatus(session), Ok(Got::Opened(opened))),
+                Ok(Done::Result { session, opened, receipt }) => {
+                    (State::OwesStatus(session), Ok(Got::Result(opened, receipt)))
+                }
+                Ok(Done::Unproven { session, .. }) => (State::OwesRefusal(session), Err("bad_input")),
                 Ok(Done::Failed(failure)) => {
                     (State::OwesAcknowledgement(failure.session), Ok(Got::Error(failure.error)))
                 }
@@ -97,6 +101,7 @@ impl Client {
             State::OwesPayload(session) => session.event(envelope),
             State::AwaitDone(session) => session.event(envelope),
             State::OwesStatus(session) => session.event(envelope),
+            State::OwesRefusal(session) => session.event(envelope),
             State::OwesAcknowledgement(session) => session.event(envelope),
             State::Nothing | State::Closed(_) => Err(OpenError),
         }
@@ -109,6 +114,7 @@ impl Client {
             State::OwesPayload(session) => session.repeated(envelope, INBOX),
             State::AwaitDone(session) => session.repeated(envelope, INBOX),
             State::OwesStatus(session) => session.repeated(envelope, INBOX),
+            State::OwesRefusal(session) => session.repeated(envelope, INBOX),
             State::OwesAcknowledgement(session) => session.repeated(envelope, INBOX),
             State::Closed(closed) => return closed.repeat(envelope, NOW_MS).is_some(),
             State::Nothing => Repeated::No,
@@ -144,7 +150,7 @@ impl End for Client {
                     (State::Closed(reply.next.close(NOW_MS)), reply.envelope)
                 }
                 (State::OwesPayload(owes), None, None) => {
-                    let reply = owes.answer(body, head.salt).map_err(|error| error.to_string())?;
+                    let reply = owes.answer(body, head.salt.as_ref()).map_err(|error| error.to_string())?;
                     (State::AwaitDone(reply.next), reply.envelope)
                 }
                 (State::OwesPayload(owes), Some(error), None) => {

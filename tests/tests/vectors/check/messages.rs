@@ -4,6 +4,7 @@ use serde::Deserialize;
 use subrosa_protocol::{
     identity::Trust,
     job::Job,
+    receipt::SaltedReceipt,
     subject::Namespace,
     wire::{ErrorMember, Event, Head, Opened},
 };
@@ -36,6 +37,8 @@ pub(crate) struct MessageCase {
 pub(crate) enum Got {
     /// A message, as it was opened.
     Opened(Opened),
+    /// A result, as it was opened, and the receipt that was taken out of its head.
+    Result(Opened, SaltedReceipt),
     /// The peer's error, which is all that counts of such a message.
     Error(ErrorMember),
     /// An event.
@@ -131,8 +134,15 @@ impl MessageCase {
     /// What a state made of it.
     fn compare(&self, got: &Got) -> Result<(), String> {
         let text = self.head.as_deref().unwrap_or_default();
-        let head: Head = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let mut head: Head = serde_json::from_str(text).map_err(|error| error.to_string())?;
         match got {
+            Got::Result(opened, receipt) => {
+                same("head", Some(&receipt.jws), head.receipt.take().as_ref())?;
+                let salt = head.salt.take().map(|salt| salt.reveal().to_string());
+                same("head", Some(receipt.salt.reveal().to_string()), salt)?;
+                same("head", format!("{:?}", opened.head()), format!("{head:?}"))?;
+                same("body", Some(opened.body()), self.body())
+            }
             Got::Opened(opened) => {
                 // A head is nothing but its members, and shows them all.
                 same("head", format!("{:?}", opened.head()), format!("{head:?}"))?;

@@ -5,10 +5,12 @@ use subrosa_protocol::{
     id::Attempt,
     identity::SigningKey,
     job::Job,
+    launch::Signers,
+    receipt::Receipt,
     secret::Secret,
     session::worker::{
-        Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, HasOptions, HasPayload, Offer,
-        Setup, input_fits,
+        Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, HasOptions, HasPayload, Issue,
+        Offer, Setup, input_fits,
     },
     wire::{Header, Kind},
 };
@@ -23,6 +25,7 @@ const MAX_BYTES: usize = 1 << 20;
 
 pub(crate) struct Worker {
     job: Job,
+    identity: SigningKey,
     exporter: Exporter,
     nonce: [u8; 32],
     state: State,
@@ -50,6 +53,7 @@ impl Worker {
         let identity = SigningKey::from_seed(&Secret::take(&mut seed));
         let setup = Setup {
             job: &job,
+            signers: &Signers::default(),
             attempt: Attempt::new(attempt).map_err(|error| error.to_string())?,
             identity: &identity,
             cert: None,
@@ -60,7 +64,7 @@ impl Worker {
         let (key, info) = (&job.description().client_key, job.info());
         let sender = hpke::setup_sender(&mut Given::new(secret), key, &info, Mode::Base);
         let (_, exporter) = sender.map_err(|error| error.to_string())?;
-        Ok(Self { exporter, job, nonce: [0; 32], state: State::Offer(offer) })
+        Ok(Self { exporter, identity, job, nonce: [0; 32], state: State::Offer(offer) })
     }
 
     /// Drops a message.
@@ -118,7 +122,11 @@ impl End for Worker {
                 (State::AwaitPayload(sent.next), sent.envelope)
             }
             (Kind::Done, State::HasPayload(has), None, None) => {
-                let sent = has.done(body).map_err(|error| error.to_string())?;
+                let (receipt, salt) = head.receipt.zip(head.salt).ok_or("has no receipt")?;
+                let (receipt, _) = Receipt::verify(&receipt).map_err(|error| error.to_string())?;
+                let Receipt { started_ms, finished_ms, .. } = receipt;
+                let issue = Issue { identity: &self.identity, salt, started_ms, finished_ms };
+                let sent = has.done(body, issue).map_err(|error| error.to_string())?;
                 (State::AwaitStatus(sent.next), sent.envelope)
             }
             (Kind::Done, State::HasOptions(has), Some(error), None) => {

@@ -72,6 +72,11 @@ impl Identity {
         }
     }
 
+    /// Another one, which the same clients trust, if there is one.
+    pub(super) fn another(self) -> Self {
+        if self == Self::First { Self::Second } else { Self::First }
+    }
+
     pub(super) fn key(self) -> &'static SigningKey {
         &CAST.identities[self as usize]
     }

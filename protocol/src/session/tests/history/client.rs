@@ -5,9 +5,11 @@ use std::mem;
 use rand::rngs::StdRng;
 use subrosa_protocol::{
     identity::{Thumbprint, Trust},
+    receipt::{Receipt, ReceiptError},
+    refusal::StepCode,
     session::client::{
         AwaitDone, AwaitReady, Closed, Done, Failure, Launched, Options, OptionsError, OwesAcknowledgement,
-        OwesOptions, OwesPayload, OwesStatus, Ready, Refused, Repeated, Reply,
+        OwesOptions, OwesPayload, OwesRefusal, OwesStatus, Ready, Refused, Repeated, Reply,
     },
     wire::{ErrorMember, Event, Kind, Opened, SealError},
 };
@@ -28,6 +30,8 @@ pub(super) enum Verdict {
     Untrusted(Thumbprint),
     /// It is what was waited for.
     Taken(Said),
+    /// A result whose receipt does not hold.
+    Unproven,
     /// The latest step again, whose answer is not made yet.
     Pending,
     /// The latest step again, and its answer.
@@ -51,6 +55,7 @@ pub(super) enum Stage {
     OwesPayload(OwesPayload),
     AwaitDone(AwaitDone),
     OwesStatus(OwesStatus, String),
+    OwesRefusal(OwesRefusal, ReceiptError),
     OwesAcknowledgement(OwesAcknowledgement, ErrorMember),
     Over(Closed),
 }
@@ -86,7 +91,7 @@ pub(super) struct Answer {
 
 impl Client {
     pub(super) fn new(job: JobNumber) -> Self {
-        let launched = Launched::new(CAST.jobs[job.0].clone(), client_key(job), MAX_BYTES);
+        let launched = Launched::new(CAST.jobs[job.0].clone(), [].into(), client_key(job), MAX_BYTES);
         Self {
             launched: Some(launched),
             stage: Stage::Waiting,
@@ -143,7 +148,16 @@ impl Client {
                 Err(dropped) => (Stage::AwaitReady(dropped.session), Verdict::Dropped),
             },
             Stage::AwaitDone(state) if kind == Kind::Done => match state.receive(envelope, reply_to) {
-                Ok(Done::Result { session, opened }) => finished(session, &opened),
+                Ok(Done::Result { session, opened, receipt }) => {
+                    let Receipt { job, worker, attempt, .. } = receipt.receipt;
+                    let launched = self.launched.as_ref().expect("the job is not over");
+                    assert_eq!((&job, &worker), (launched.job().id(), launched.job().worker()));
+                    assert_eq!(attempt.get(), self.highest);
+                    finished(session, &opened)
+                }
+                Ok(Done::Unproven { session, error }) => {
+                    (Stage::OwesRefusal(session, error), Verdict::Unproven)
+                }
                 Ok(Done::Failed(failure)) => failed(failure),
                 Err(dropped) => (Stage::AwaitDone(dropped.session), Verdict::Dropped),
             },
@@ -191,6 +205,11 @@ impl Client {
                 };
                 (Kind::DoneReply, reply, Some(End::Result(result)))
             }
+            Stage::OwesRefusal(state, failure) => {
+                let reply = refused(state.refuse(&failure), now_ms);
+                let end = End::Refused(ErrorMember::new(StepCode::BadInput, failure.to_string()));
+                (Kind::DoneReply, reply, Some(end))
+            }
             Stage::OwesAcknowledgement(state, failure) => {
                 let seal = |state: OwesAcknowledgement, said| {
                     state.acknowledge(said, now_ms).map_err(|not| not.session)
@@ -205,13 +224,20 @@ impl Client {
         };
         self.stage = stage;
         // An acknowledgement is none of an error of the client's own.
-        let is_error = is_error && !matches!(end, Some(End::Failed(_)));
+        let mut is_error = is_error && !matches!(end, Some(End::Failed(_)));
+        let mut text = text.to_owned();
+        if let Some(End::Refused(error)) = &end {
+            (is_error, text) = (true, error.message.clone());
+        }
         if matches!(self.stage, Stage::Over(_)) {
-            let end = if is_error { Some(End::Refused(error(text))) } else { end };
+            let end = match end {
+                Some(End::Result(_)) | None if is_error => Some(End::Refused(error(&text))),
+                end => end,
+            };
             self.end = Some((end.expect("it ended somehow"), now_ms));
             self.launched = None;
         }
-        Some(Answer { said: Said { kind, text: text.to_owned(), is_error }, envelope, to })
+        Some(Answer { said: Said { kind, text, is_error }, envelope, to })
     }
 }
 
@@ -249,6 +275,7 @@ impl Stage {
             Self::OwesPayload(_) => "OwesPayload",
             Self::AwaitDone(_) => "AwaitDone",
             Self::OwesStatus(..) => "OwesStatus",
+            Self::OwesRefusal(..) => "OwesRefusal",
             Self::OwesAcknowledgement(..) => "OwesAcknowledgement",
             Self::Over(_) => "Over",
         }
@@ -262,6 +289,7 @@ impl Stage {
             Self::OwesPayload(state) => state.event(envelope).ok(),
             Self::AwaitDone(state) => state.event(envelope).ok(),
             Self::OwesStatus(state, _) => state.event(envelope).ok(),
+            Self::OwesRefusal(state, _) => state.event(envelope).ok(),
             Self::OwesAcknowledgement(state, _) => state.event(envelope).ok(),
         }
     }
@@ -274,6 +302,7 @@ impl Stage {
             Self::OwesPayload(state) => state.repeated(envelope, reply_to),
             Self::AwaitDone(state) => state.repeated(envelope, reply_to),
             Self::OwesStatus(state, _) => state.repeated(envelope, reply_to),
+            Self::OwesRefusal(state, _) => state.repeated(envelope, reply_to),
             Self::OwesAcknowledgement(state, _) => state.repeated(envelope, reply_to),
         }
     }

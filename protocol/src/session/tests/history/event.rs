@@ -94,6 +94,8 @@ pub(in super::super) enum Act {
     TooLargeThenFail,
     /// A worker reports progress.
     Report,
+    /// It does what it should, but a worker's receipt is signed by another key.
+    Misstate,
 }
 
 /// Reads events.
@@ -175,6 +177,7 @@ impl Act {
             6 | 7 => Self::NoJson,
             8..=10 => Self::Fail,
             11 => Self::TooLargeThenFail,
+            12 | 13 => Self::Misstate,
             _ => Self::Report,
         }
     }

@@ -56,7 +56,13 @@ impl World {
             (Stage::AwaitDone(_), Kind::Done, Kind::Done) => true,
             _ => false,
         };
-        if live && can_come { taken(&sealed.said) } else { Verdict::Dropped }
+        match () {
+            () if !(live && can_come) => Verdict::Dropped,
+            () if sealed.said.kind == Kind::Done && worker.misstates && !sealed.said.is_error => {
+                Verdict::Unproven
+            }
+            () => taken(&sealed.said),
+        }
     }
 
     /// What a worker makes of a message in the inbox of its step.

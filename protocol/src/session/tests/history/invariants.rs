@@ -62,6 +62,7 @@ pub(super) fn check_delivery(delivery: &Delivery<'_>) {
     invariant_junk_spoils_nothing(delivery);
     invariant_what_is_dropped_changes_nothing(delivery);
     invariant_a_step_again_gets_the_same_answer(delivery);
+    invariant_a_result_is_taken_with_its_receipt_only(delivery);
     invariant_strangers_are_named_and_change_nothing(delivery);
 }
 
@@ -100,7 +101,7 @@ fn invariant_junk_spoils_nothing(delivery: &Delivery<'_>) {
 
 /// Without a proof, or without the session's key: same stage, same session, same highest attempt, same job.
 fn invariant_what_is_dropped_changes_nothing(delivery: &Delivery<'_>) {
-    if !matches!(delivery.verdict, Verdict::Taken(_)) {
+    if !matches!(delivery.verdict, Verdict::Taken(_) | Verdict::Unproven) {
         assert_eq!(delivery.before, delivery.after, "at {:?}", delivery.place);
     }
 }
@@ -110,6 +111,14 @@ fn invariant_a_step_again_gets_the_same_answer(delivery: &Delivery<'_>) {
     let again = |verdict: &Verdict| matches!(verdict, Verdict::Pending | Verdict::Answered(_));
     if again(delivery.verdict) || again(&delivery.expected) {
         assert_eq!(*delivery.verdict, delivery.expected, "at {:?}", delivery.place);
+    }
+}
+
+/// A result whose receipt is not by the session's worker is refused, and no other result is.
+fn invariant_a_result_is_taken_with_its_receipt_only(delivery: &Delivery<'_>) {
+    if *delivery.verdict == Verdict::Unproven || delivery.expected == Verdict::Unproven {
+        assert_eq!(*delivery.verdict, delivery.expected, "at {:?}", delivery.place);
+        assert_eq!(delivery.after.stage, "OwesRefusal");
     }
 }
 

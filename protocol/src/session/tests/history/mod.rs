@@ -35,6 +35,7 @@ pub(super) struct Tally {
     pub(super) dropped: u64,
     pub(super) untrusted: u64,
     pub(super) taken: u64,
+    pub(super) unproven: u64,
     pub(super) pending: u64,
     pub(super) answered: u64,
     pub(super) results: u64,
@@ -49,6 +50,7 @@ impl Tally {
             Verdict::Dropped => &mut self.dropped,
             Verdict::Untrusted(_) => &mut self.untrusted,
             Verdict::Taken(_) => &mut self.taken,
+            Verdict::Unproven => &mut self.unproven,
             Verdict::Pending => &mut self.pending,
             Verdict::Answered(_) => &mut self.answered,
         } += 1;

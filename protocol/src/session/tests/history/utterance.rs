@@ -40,7 +40,7 @@ impl Act {
         let vain = match self {
             Self::TooLarge | Self::TooLargeThenFail => Utterance::TooLarge,
             Self::NoJson => Utterance::NoJson,
-            Self::Go | Self::Fail | Self::Report => return state,
+            Self::Go | Self::Fail | Self::Report | Self::Misstate => return state,
         };
         seal(state, vain).err().expect("it cannot be sealed")
     }

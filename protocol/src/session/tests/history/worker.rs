@@ -5,18 +5,20 @@ use std::mem;
 use rand::rngs::StdRng;
 use subrosa_protocol::{
     id::Attempt,
+    launch::Signers,
+    receipt::Salt,
     session::{
         Dropped, PeerError,
         worker::{
             Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, HasOptions, HasPayload,
-            Offer, Sent, Setup,
+            Issue, Offer, Sent, Setup,
         },
     },
     wire::{Event, Kind},
 };
 
 use super::{
-    cast::{CAST, Identity, JobNumber, MAX_BYTES},
+    cast::{CAST, Identity, JobNumber, MAX_BYTES, START_MS},
     client::Verdict,
     event::Act,
     letter::{LetterId, Said, SessionId},
@@ -52,6 +54,8 @@ pub(super) struct Worker {
     /// What it has taken from its client, and what it has said.
     pub(super) heard: Vec<Said>,
     pub(super) said: Vec<Said>,
+    /// Its receipt is signed by another key.
+    pub(super) misstates: bool,
 }
 
 impl Worker {
@@ -64,6 +68,7 @@ impl Worker {
     ) -> (Self, Said, Vec<u8>) {
         let setup = Setup {
             job: &CAST.jobs[job.0],
+            signers: &Signers::default(),
             attempt: Attempt::new(attempt).unwrap(),
             identity: identity.key(),
             cert: None,
@@ -82,6 +87,7 @@ impl Worker {
             outstanding: None,
             heard: Vec::new(),
             said: Vec::new(),
+            misstates: false,
         };
         (worker, Said { kind: Kind::Options, text: text.to_owned(), is_error: false }, envelope)
     }
@@ -128,12 +134,15 @@ impl Worker {
                 }
             }
             Stage::HasPayload(state) => {
-                let seal = |state: HasPayload, said| state.done(said).map_err(|not| not.session);
+                self.misstates = act == Act::Misstate;
+                let signer = if self.misstates { self.identity.another() } else { self.identity };
+                let seal =
+                    |state: HasPayload, said| state.done(said, issue(signer)).map_err(|not| not.session);
                 let state = act.in_vain(state, seal);
                 if is_error {
                     sent(Kind::Done, state.fail(error(text)), Stage::AwaitAcknowledgement)
                 } else {
-                    sent(Kind::Done, state.done(content()), Stage::AwaitStatus)
+                    sent(Kind::Done, state.done(content(), issue(signer)), Stage::AwaitStatus)
                 }
             }
             other => {
@@ -164,6 +173,15 @@ impl Worker {
                 | Stage::AwaitStatus(_)
                 | Stage::AwaitAcknowledgement(_)
         )
+    }
+}
+
+fn issue(signer: Identity) -> Issue<'static> {
+    Issue {
+        identity: signer.key(),
+        salt: Salt::take(&mut [0x5A; 32]),
+        started_ms: START_MS,
+        finished_ms: START_MS + 5,
     }
 }
 

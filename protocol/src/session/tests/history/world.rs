@@ -327,6 +327,9 @@ impl World {
         invariants::check_delivery(&Delivery { place, before, after, expected, verdict: &verdict });
         match (verdict, letter) {
             (Verdict::Taken(said), Some(letter)) => self.client_took(job, letter, inbox, said),
+            (Verdict::Unproven, Some(letter)) => {
+                self.client(job).step = Some(Step { letter, inboxes: vec![inbox], reply: None });
+            }
             (Verdict::Pending, _) => {
                 if let Some(step) = &mut self.client(job).step
                     && !step.inboxes.contains(&inbox)

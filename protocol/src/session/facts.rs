@@ -1,0 +1,79 @@
+//! What both ends of a session know of it, and a receipt has to say.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    id::{Attempt, JobId, Sha256Hash, WorkerName},
+    identity::Thumbprint,
+    job::Job,
+    receipt::{Receipt, ReceiptError, Salt, SaltedReceipt},
+    wire::Opened,
+};
+
+/// The worker writes its receipt from these, and the client holds the receipt against its own.
+pub(super) struct Facts {
+    job: JobId,
+    worker: WorkerName,
+    attempt: Attempt,
+    client: Option<Thumbprint>,
+    signers: BTreeSet<Thumbprint>,
+    /// The hash of the client's options, once there are any.
+    pub(super) options: Sha256Hash,
+    /// The hash of the payload, once there is one.
+    pub(super) payload: Sha256Hash,
+}
+
+impl Facts {
+    pub(super) fn new(job: &Job, signers: BTreeSet<Thumbprint>, attempt: Attempt) -> Self {
+        Self {
+            job: *job.id(),
+            worker: job.worker().clone(),
+            attempt,
+            client: job.description().client,
+            signers,
+            options: Sha256Hash::of(""),
+            payload: Sha256Hash::of(""),
+        }
+    }
+
+    /// The receipt for this result.
+    pub(super) fn receipt(
+        &self,
+        salt: &Salt,
+        result: Sha256Hash,
+        started_ms: u64,
+        finished_ms: u64,
+    ) -> Receipt {
+        Receipt {
+            job: self.job,
+            worker: self.worker.clone(),
+            attempt: self.attempt,
+            started_ms,
+            finished_ms,
+            client: self.client,
+            signers: self.signers.clone(),
+            input_hash: salt.input_hash(self.options, self.payload),
+            result_hash: salt.result_hash(result),
+        }
+    }
+
+    /// Takes the receipt out of a `done` without error, if it is by this worker and says what is known here.
+    /// Only its times are the worker's own word.
+    pub(super) fn take_receipt(
+        &self,
+        done: &mut Opened,
+        worker: Thumbprint,
+    ) -> Result<SaltedReceipt, ReceiptError> {
+        let (jws, salt) = done.take_receipt();
+        let jws = jws.ok_or(ReceiptError::Missing { member: "receipt" })?;
+        let salt = salt.ok_or(ReceiptError::Missing { member: "salt" })?;
+        let (receipt, signer) = Receipt::verify(&jws)?;
+        let signer = signer.thumbprint();
+        if signer != worker {
+            return Err(ReceiptError::Signer { signer, worker });
+        }
+        let result = Sha256Hash::of(done.body());
+        receipt.same_as(&self.receipt(&salt, result, receipt.started_ms, receipt.finished_ms))?;
+        Ok(SaltedReceipt { jws, receipt, salt })
+    }
+}
