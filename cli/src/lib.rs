@@ -4,7 +4,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`demo`] | everything in one go, telling the story as it happens |
-//! | `dev`, `run`, `status`, `jobs`, `workers`, `key`, `doctor`, `manual` | the other commands, a module each |
+//! | `dev`, `run`, `verify`, `status`, `jobs`, `workers`, `key`, `doctor`, `manual` | the other commands, a module each |
 //! | `nats`, `job_id`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
 //! | [`local`] | a whole deployment on this machine: server, launcher, workers |
 //! | [`server`] | a real nats-server, found or provided |
@@ -25,6 +25,7 @@ mod output;
 mod run;
 pub mod server;
 mod status;
+mod verify;
 mod workers;
 
 use std::process::ExitCode;
@@ -53,6 +54,9 @@ enum Command {
     Dev(dev::Args),
     /// Run one job, and print its result
     Run(run::Args),
+    /// Check what somebody else has signed, offline
+    #[command(subcommand)]
+    Verify(verify::Command),
     /// Say where a job is
     Status(status::Args),
     /// List the jobs, and watch them go on
@@ -83,6 +87,7 @@ impl Command {
             Self::Demo(args) => block_on(droppable(demo::run(&args, json))),
             Self::Dev(args) => block_on(dev::run(args, json)),
             Self::Run(args) => block_on(run::run(args, json)),
+            Self::Verify(command) => verify::run(&command, json),
             Self::Status(args) => block_on(droppable(status::run(args, json))),
             Self::Jobs(args) => block_on(droppable(jobs::run(args, json))),
             Self::Workers(args) => block_on(droppable(workers::run(args, json))),

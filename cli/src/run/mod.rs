@@ -1,6 +1,7 @@
 //! `subrosa run`: one job, from here.
 
 mod input;
+mod receipt;
 mod show;
 
 use std::{path::PathBuf, time::Duration};
@@ -9,6 +10,7 @@ use subrosa_client::{Bytes, Client, Job, JobBuilder, SigningKey, Timing, Trust, 
 
 use self::{
     input::{Input, Text},
+    receipt::Files,
     show::Show,
 };
 use crate::{
@@ -66,6 +68,12 @@ pub(crate) struct Args {
     /// The token of subrosa.v1.client.TOKEN that this user may listen to; a random one by default
     #[arg(long, value_name = "TOKEN", env = "SUBROSA_REPLY_TOKEN")]
     reply_token: Option<String>,
+    /// Keep the worker's receipt in this new file, and its salt in FILE.salt
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+    /// Bind the job to this very payload: its signature is for no other
+    #[arg(long)]
+    bind_input: bool,
     /// Say nothing but the result
     #[arg(long, short)]
     quiet: bool,
@@ -127,6 +135,7 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
     if let Some(token) = &args.reply_token {
         connect = connect.reply_token(token);
     }
+    let receipt = args.receipt.as_deref().map(Files::create).transpose()?;
     let client = connect.await?;
     let told = interrupt::until_told()?;
     let mut job = client
@@ -135,14 +144,22 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         .expires_in(Duration::from_secs(args.expires_in))
         .timeout(Duration::from_secs(args.timeout))
         .max_attempts(args.attempts);
-    job = match args.bytes {
-        true => job.payload_bytes(Bytes(payload.into_bytes())),
-        false => job.payload_value(payload.into_json()),
+    job = match (args.bytes, args.bind_input) {
+        (true, bind) => {
+            let payload = payload.into_bytes();
+            let job = if bind { job.bind_input_bytes(&payload) } else { job };
+            job.payload_bytes(Bytes(payload))
+        }
+        (false, bind) => {
+            let payload = payload.into_json();
+            let job = if bind { job.bind_input(&payload) } else { job };
+            job.payload_value(payload)
+        }
     };
     if let Some(label) = &args.label {
         job = job.label(label);
     }
-    let ended = launch_and_follow(job, Show::new(json, args.quiet), told).await;
+    let ended = launch_and_follow(job, Show::new(json, args.quiet), receipt, told).await;
     // A job that was dropped is cancelled, which this sees to.
     client.close().await;
     ended
@@ -151,6 +168,7 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
 async fn launch_and_follow(
     job: JobBuilder<'_>,
     show: Show,
+    receipt: Option<Files>,
     told: impl Future<Output = Failure>,
 ) -> Result<(), Failure> {
     tokio::pin!(told);
@@ -165,7 +183,7 @@ async fn launch_and_follow(
         }
     };
     tokio::select! {
-        ended = follow(job, show) => ended,
+        ended = follow(job, show, receipt) => ended,
         told = told => Err(told),
     }
 }
@@ -177,7 +195,7 @@ fn timing(args: &Args) -> Timing {
     timing
 }
 
-async fn follow(mut job: Job, show: Show) -> Result<(), Failure> {
+async fn follow(mut job: Job, show: Show, receipt: Option<Files>) -> Result<(), Failure> {
     let id = *job.id();
     show.launched(&id);
     let mut events = job.events();
@@ -194,5 +212,9 @@ async fn follow(mut job: Job, show: Show) -> Result<(), Failure> {
         show.event(&event);
     }
     let outcome = outcome.map_err(|error| Failure::from(error).reporting(serde_json::json!({ "job": id })));
-    show.result(&id, outcome?)
+    let outcome = outcome?;
+    // A result that is here is shown, whatever becomes of its receipt.
+    let kept = receipt.map_or(Ok(()), |files| files.keep(&outcome.receipt));
+    show.result(&id, outcome)?;
+    kept
 }
