@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use subrosa_client::{
     Receipt, Salt, Trust,
+    identity::{Revoked, load_cert},
     receipt::{Evidence, Finding, MAX_RECEIPT_BYTES, Verification, check},
 };
 use subrosa_protocol::id::Sha256Hash;
@@ -40,6 +41,12 @@ pub(crate) struct ReceiptArgs {
     /// The trust file that names the workers' public keys
     #[arg(long, value_name = "FILE", env = "SUBROSA_TRUST_FILE")]
     trust: PathBuf,
+    /// Keys that are good for nothing any more, a thumbprint a line
+    #[arg(long, value_name = "FILE", env = "SUBROSA_REVOKED_FILE")]
+    revoked: Option<PathBuf>,
+    /// The worker's certificate, if the trust file names its authority and not its key
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
     /// The result that it is said to be for
     #[arg(long, value_name = "FILE", requires = "salts")]
     result: Option<PathBuf>,
@@ -71,11 +78,17 @@ pub(crate) fn run(command: &Command, json: bool) -> Result<(), Failure> {
 }
 
 fn receipt(args: &ReceiptArgs, json: bool) -> Result<(), Failure> {
-    let trust = Trust::from_file(&args.trust).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let mut trust = Trust::from_file(&args.trust).map_err(|error| Failure::new(Exit::Usage, error))?;
+    if let Some(revoked) = &args.revoked {
+        let revoked = Revoked::from_file(revoked).map_err(|error| Failure::new(Exit::Usage, error))?;
+        trust = trust.with_revoked(revoked);
+    }
     // One byte more than a receipt has, and the newline that files end with.
     let jws = text(&args.receipt, MAX_RECEIPT_BYTES as u64 + 2)?;
     let jws = jws.trim_ascii_end();
     let salt = salt(args)?;
+    let cert = args.cert.as_ref().map(load_cert).transpose();
+    let cert = cert.map_err(|error| Failure::new(Exit::Usage, error))?.map(|(cert, _)| cert);
     let data = |path: &Option<PathBuf>| path.as_ref().map(|path| read(path, MAX_DATA_BYTES)).transpose();
     let (result, options, payload) = (data(&args.result)?, data(&args.options)?, data(&args.payload)?);
     let stated = Receipt::verify(jws).ok().map(|(receipt, _)| receipt);
@@ -83,7 +96,8 @@ fn receipt(args: &ReceiptArgs, json: bool) -> Result<(), Failure> {
     let result = result.as_deref().map(|result| as_sent(stated, result));
     let input = options.as_deref().zip(payload.as_deref());
     let input = input.map(|(options, payload)| both_as_sent(stated, options, payload));
-    let checked = check(jws, &Evidence { trust: &trust, salt: salt.as_ref(), result, input });
+    let checked =
+        check(jws, &Evidence { trust: &trust, cert: cert.as_deref(), salt: salt.as_ref(), result, input });
     show(&checked, json)
 }
 

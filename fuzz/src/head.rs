@@ -58,6 +58,7 @@ pub(crate) fn copied(head: &Head) -> Head {
         re: head.re,
         error: head.error.clone(),
         worker: head.worker.clone(),
+        cert: head.cert.clone(),
         instance: head.instance,
         close: head.close,
         receipt: head.receipt.clone(),

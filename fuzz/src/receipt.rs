@@ -25,7 +25,8 @@ pub fn check(input: &[u8]) {
 
 fn agreed(jws: &str) {
     let read = Receipt::verify(jws);
-    let checked = check_offline(jws, &Evidence { trust: trust(), salt: None, result: None, input: None });
+    let checked =
+        check_offline(jws, &Evidence { trust: trust(), cert: None, salt: None, result: None, input: None });
     assert_eq!(checked.receipt, read.clone().ok(), "read twice, in two ways");
     let Ok((receipt, signer)) = read else {
         assert!(!checked.holds());

@@ -86,6 +86,8 @@ pub struct SaltedReceipt {
     pub receipt: Receipt,
     /// Its salt.
     pub salt: Salt,
+    /// The certificate that the worker came with, for who trusts its authority and not the key itself.
+    pub cert: Option<String>,
 }
 
 /// Why a receipt was refused.

@@ -68,7 +68,7 @@ pub(crate) struct Args {
     /// The token of subrosa.v1.client.TOKEN that this user may listen to; a random one by default
     #[arg(long, value_name = "TOKEN", env = "SUBROSA_REPLY_TOKEN")]
     reply_token: Option<String>,
-    /// Keep the worker's receipt in this new file, and its salt in FILE.salt
+    /// Keep the worker's receipt in this new file, its salt in FILE.salt and a certificate in FILE.cert
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
     /// Bind the job to this very payload: its signature is for no other

@@ -11,11 +11,12 @@ use subrosa_client::SaltedReceipt;
 
 use crate::exit::{Exit, Failure};
 
-/// Two new files, made before the job is launched: a result is not the time to find out that a disk is full
+/// New files, made before the job is launched: a result is not the time to find out that a disk is full
 /// of other things, or that a receipt of another job stands there.
 pub(super) struct Files {
     receipt: New,
     salt: New,
+    cert: New,
 }
 
 /// A file that is removed again unless something was written to it.
@@ -27,15 +28,26 @@ struct New {
 
 impl Files {
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
-        let mut salt = path.as_os_str().to_owned();
-        salt.push(".salt");
+        let beside = |ending| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            PathBuf::from(name)
+        };
         // A receipt is made to be shown; its salt is for those who may know what it is about.
-        Ok(Self { receipt: New::create(path.to_owned(), 0o644)?, salt: New::create(salt.into(), 0o600)? })
+        Ok(Self {
+            receipt: New::create(path.to_owned(), 0o644)?,
+            salt: New::create(beside(".salt"), 0o600)?,
+            cert: New::create(beside(".cert"), 0o644)?,
+        })
     }
 
-    /// Writes the receipt as it was signed, a compact JWS, and its salt as base64url.
+    /// Writes the receipt as it was signed, a compact JWS; its salt as base64url; and the certificate of a
+    /// worker that has one.
     pub(super) fn keep(mut self, receipt: &SaltedReceipt) -> Result<(), Failure> {
         self.salt.write(&receipt.salt.reveal())?;
+        if let Some(cert) = &receipt.cert {
+            self.cert.write(cert)?;
+        }
         self.receipt.write(&receipt.jws)
     }
 }

@@ -11,6 +11,8 @@ use crate::{
 pub struct Evidence<'a> {
     /// The keys that may serve.
     pub trust: &'a Trust,
+    /// The worker's certificate, for who trusts its authority and not the key itself.
+    pub cert: Option<&'a str>,
     /// The receipt's salt, without which neither result nor input can be checked.
     pub salt: Option<&'a Salt>,
     /// The result's bytes.
@@ -62,7 +64,7 @@ impl Verification {
 /// # }.sign(&key);
 /// let trust = Trust::pinned([key.public()]);
 /// let evidence =
-///     Evidence { trust: &trust, salt: Some(&salt), result: Some(b"78"), input: Some((b"null", b"77")) };
+///     Evidence { trust: &trust, cert: None, salt: Some(&salt), result: Some(b"78"), input: Some((b"null", b"77")) };
 /// let verified = check(&jws, &evidence);
 /// let names: Vec<_> = verified.findings.iter().map(|finding| finding.name).collect();
 /// assert_eq!(names, ["signature", "worker", "result", "input"]);
@@ -81,7 +83,8 @@ pub fn check(jws: &str, evidence: &Evidence<'_>) -> Verification {
     };
     let key = signer.thumbprint();
     let signature = Finding { name: "signature", outcome: Ok(format!("made by the key {key}")) };
-    let trusted = evidence.trust.worker(&key, &receipt.worker);
+    // At the time that the receipt itself names: a certificate may have run out since.
+    let trusted = evidence.trust.vouched(&key, &receipt.worker, evidence.cert, receipt.finished_ms);
     let trusted = trusted.map(|()| format!("the key is trusted to serve as {}", receipt.worker));
     let worker = Finding { name: "worker", outcome: trusted.map_err(|reason| reason.to_string()) };
     let result = evidence.result.map(|result| {

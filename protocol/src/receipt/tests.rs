@@ -171,8 +171,13 @@ fn wrong(jws: &str, evidence: &Evidence<'_>) -> Vec<&'static str> {
 fn offline_each_thing_is_checked_by_name() {
     let (jws, salt, other_salt) = (receipt(1).sign(&key(1)), salt(1), salt(2));
     let trust = Trust::pinned([key(1).public()]);
-    let right =
-        Evidence { trust: &trust, salt: Some(&salt), result: Some(b"78"), input: Some((b"null", b"77")) };
+    let right = Evidence {
+        trust: &trust,
+        cert: None,
+        salt: Some(&salt),
+        result: Some(b"78"),
+        input: Some((b"null", b"77")),
+    };
     assert_eq!(wrong(&jws, &right), [""; 0]);
     assert_eq!(check(&jws, &Evidence { result: None, input: None, ..right }).findings.len(), 2);
     assert_eq!(wrong(&jws, &Evidence { result: Some(b"79"), ..right }), ["result"]);

@@ -63,6 +63,7 @@ impl Facts {
         &self,
         done: &mut Opened,
         worker: Thumbprint,
+        cert: Option<String>,
     ) -> Result<SaltedReceipt, ReceiptError> {
         let (jws, salt) = done.take_receipt();
         let jws = jws.ok_or(ReceiptError::Missing { member: "receipt" })?;
@@ -74,6 +75,6 @@ impl Facts {
         }
         let result = Sha256Hash::of(done.body());
         receipt.same_as(&self.receipt(&salt, result, receipt.started_ms, receipt.finished_ms))?;
-        Ok(SaltedReceipt { jws, receipt, salt })
+        Ok(SaltedReceipt { jws, receipt, salt, cert })
     }
 }

@@ -44,3 +44,93 @@
 //! let setup = Setup {
 //!     job: &job, signers, attempt, identity: &identity, cert: None, instance, max_envelope_bytes,
 //! };
+//!
+//! // options
+//! let sent = Offer::new(&setup, &mut rng)?.options(Json("my parameters"))?;
+//! let options = launched.open_options(sent.envelope, "_INBOX.a", &trust, &mut rng, now_ms)?;
+//! let reply = options.session.answer(Json("my options"))?;
+//! let Answer::Accepted { next: worker, .. } = sent.next.receive(reply.envelope)? else { panic!() };
+//!
+//! // ready
+//! let sent = worker.ready(Json("go on"))?;
+//! let Ready::Ready { session, .. } = reply.next.receive(sent.envelope, "_INBOX.b")? else { panic!() };
+//! let reply = session.answer(Json("my secret"), None)?;
+//! let Answer::Accepted { next: worker, opened } = sent.next.receive(reply.envelope)? else { panic!() };
+//! assert_eq!(opened.json::<String>()?, "my secret");
+//!
+//! // done
+//! let (salt, started_ms, finished_ms) = (Salt::random(&mut rng), now_ms, now_ms + 5);
+//! let sent = worker.done(Json("the result"), Issue { identity: &identity, salt, started_ms, finished_ms })?;
+//! let Done::Result { session, receipt, .. } = reply.next.receive(sent.envelope, "_INBOX.c")? else { panic!() };
+//! assert_eq!((receipt.receipt.job, receipt.receipt.finished_ms), (*job.id(), now_ms + 5));
+//! let reply = session.close(token, Json("thanks"), now_ms)?;
+//! let Answer::Accepted { next: closure, .. } = sent.next.receive(reply.envelope)? else { panic!() };
+//! assert_eq!(closure.token, token);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What does not compile
+//!
+//! Any other order. Asking for `ready` before the options have come:
+//!
+//! ```compile_fail,E0599
+//! # use subrosa_protocol::{session::worker::AwaitOptions, wire::Empty};
+//! fn hurry(worker: AwaitOptions) {
+//!     let _ = worker.ready(Empty);
+//! }
+//! ```
+//!
+//! Answering twice:
+//!
+//! ```compile_fail,E0382
+//! # use subrosa_protocol::{session::client::OwesPayload, wire::Empty};
+//! fn twice(client: OwesPayload) {
+//!     let _ = client.answer(Empty, None);
+//!     let _ = client.answer(Empty, None);
+//! }
+//! ```
+//!
+//! The module's tests try all of them.
+
+pub mod client;
+mod facts;
+mod order;
+pub mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use thiserror::Error;
+
+use crate::wire::{ErrorMember, OpenError};
+
+/// A message was dropped; the session is as it was.
+#[derive(Debug, Error)]
+#[error("{error}")]
+pub struct Dropped<S> {
+    /// The state, unchanged.
+    pub session: S,
+    /// What is known of the reason: nothing.
+    pub error: OpenError,
+}
+
+impl<S> Dropped<S> {
+    pub(crate) fn new(session: S) -> Self {
+        Self { session, error: OpenError }
+    }
+}
+
+/// The peer answered a step with an error, which ends the job.
+pub type PeerError = ErrorMember;
+
+/// Session states print as their names: what they hold is secret.
+macro_rules! debug_as_name {
+    ($($name:ident)*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
+}
+pub(crate) use debug_as_name;

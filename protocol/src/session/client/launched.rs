@@ -149,5 +149,64 @@ impl Launched {
         let keys = SessionKeys::derive(&exporter, &nonce);
         let (sealer, opener) = keys.for_client(header.attempt, &enc, &nonce, self.max_bytes);
         let facts = Facts::new(&self.job, self.signers.clone(), attempt);
-        let channel = Box::new(Channel { sealer, opener, latest, facts, worker });
+        let channel = Box::new(Channel { sealer, opener, latest, facts, worker, cert: cert.clone() });
         Ok(Options { session: OwesOptions { channel }, attempt, worker, cert, instance, parameters })
+    }
+}
+
+/// Limits the rate of public-key operations that anybody can cause.
+struct Budget {
+    left: u64,
+    refilled_ms: Option<u64>,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { left: FREE_OPENINGS, refilled_ms: None }
+    }
+
+    fn take(&mut self, now_ms: u64) -> Result<(), OpenError> {
+        let since = self.refilled_ms.get_or_insert(now_ms);
+        // A clock that was put back starts anew, and gives nothing for it.
+        *since = now_ms.min(*since);
+        let earned = now_ms.saturating_sub(*since) / REFILL_MS;
+        *since = since.saturating_add(earned.saturating_mul(REFILL_MS));
+        self.left = self.left.saturating_add(earned).min(FREE_OPENINGS);
+        self.left = self.left.checked_sub(1).ok_or(OpenError)?;
+        Ok(())
+    }
+
+    fn give_back(&mut self) {
+        self.left = self.left.saturating_add(1).min(FREE_OPENINGS);
+    }
+}
+debug_as_name!(Launched);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openings_are_limited_in_their_rate() {
+        let mut budget = Budget::new();
+        for _ in 0..FREE_OPENINGS {
+            assert!(budget.take(1000).is_ok());
+        }
+        assert!(budget.take(1000).is_err());
+        assert!(budget.take(1000 + REFILL_MS - 1).is_err());
+        assert!(budget.take(1000 + REFILL_MS).is_ok());
+        assert!(budget.take(1000 + REFILL_MS).is_err());
+    }
+
+    #[test]
+    fn a_clock_that_jumps_gives_no_more_than_a_full_budget() {
+        let mut budget = Budget::new();
+        assert!(budget.take(u64::MAX).is_ok());
+        assert!(budget.take(0).is_ok());
+        assert_eq!(budget.left, FREE_OPENINGS - 2);
+        let mut budget = Budget::new();
+        assert!(budget.take(0).is_ok());
+        assert!(budget.take(u64::MAX).is_ok());
+        assert_eq!(budget.left, FREE_OPENINGS - 1);
+    }
+}

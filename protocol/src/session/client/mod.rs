@@ -30,6 +30,8 @@ struct Channel {
     facts: Facts,
     /// Who has proven to serve.
     worker: Thumbprint,
+    /// The certificate that it came with.
+    cert: Option<String>,
 }
 
 /// An answer that is sealed.
@@ -70,6 +72,10 @@ impl Channel {
         let head = Head { error: Some(error), ..Head::default() };
         let (envelope, to) = self.reply(kind, head, Empty)?;
         Ok(Reply { next: Refused { latest: self.latest }, envelope, to })
+    }
+
+    fn take_receipt(&mut self, done: &mut Opened) -> Result<SaltedReceipt, ReceiptError> {
+        self.facts.take_receipt(done, self.worker, self.cert.take())
     }
 
     fn step(&mut self, kind: Kind, envelope: Vec<u8>, reply_to: &str) -> Result<Opened, OpenError> {
@@ -251,7 +257,7 @@ impl AwaitDone {
                 Some(error) => {
                     Done::Failed(Failure { session: OwesAcknowledgement { channel: self.channel }, error })
                 }
-                None => match self.channel.facts.take_receipt(&mut opened, self.channel.worker) {
+                None => match self.channel.take_receipt(&mut opened) {
                     Ok(receipt) => {
                         Done::Result { session: OwesStatus { channel: self.channel }, opened, receipt }
                     }

@@ -63,3 +63,39 @@ fn worker() -> HasOptions {
     let (job, identity) = (Job::new(description).unwrap(), SigningKey::generate(&mut rng));
     let instance = Instance::random(&mut rng);
     let max_envelope_bytes = 2 << 20;
+    let setup = Setup {
+        job: &job,
+        signers: &Signers::default(),
+        attempt: Attempt::FIRST,
+        identity: &identity,
+        cert: None,
+        instance,
+        max_envelope_bytes,
+    };
+    let sent = Offer::new(&setup, &mut rng).unwrap().options(Empty).unwrap();
+    let trust = Trust::pinned([identity.public()]);
+    let mut client = Launched::new(job.clone(), [].into(), key, max_envelope_bytes);
+    let options = client.open_options(sent.envelope, "_INBOX.a", &trust, &mut rng, 0).unwrap();
+    let reply = options.session.answer(Empty).unwrap();
+    match sent.next.receive(reply.envelope).unwrap() {
+        Answer::Accepted { next, .. } => next,
+        Answer::Failed(error) => panic!("{error:?}"),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InboxCase {
+    answered: Vec<String>,
+    not_answered: Vec<String>,
+}
+
+pub(crate) fn inbox(case: &Case) -> Verdict {
+    let members: InboxCase = case.read()?;
+    let wrong = |subjects: &[String], expected| {
+        subjects.iter().find(|subject| may_answer(subject) != expected).cloned()
+    };
+    same("answered", wrong(&members.answered, true), None)?;
+    same("not_answered", wrong(&members.not_answered, false), None)?;
+    ok()
+}
