@@ -19,7 +19,9 @@ mod launcher;
 mod lifecycle;
 mod outages;
 mod overtaken;
+mod policies;
 mod races;
+mod reload;
 mod trust;
 
 /// The program that users run.
@@ -28,6 +30,13 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_subrosa-under-test");
 const LAUNCHER: &str = env!("CARGO_BIN_EXE_subrosa-launcher-under-test");
 /// A worker whose function waits.
 const GATED: &str = env!("CARGO_BIN_EXE_gated-worker");
+
+/// A launcher by itself, on a deployment's configuration, that is listened to.
+fn guarded_launcher(lab: &subrosa_tests::lab::Lab) -> subrosa_tests::processes::Running {
+    let mut command = subrosa_tests::lab::guarded(PROGRAM, LAUNCHER);
+    command.arg("--config").arg(lab.local.launcher_config()).env_remove("RUST_LOG");
+    subrosa_tests::processes::Running::start(command)
+}
 
 /// Has a lost worker noticed as quickly as can be.
 fn impatient(config: &mut toml::Table) {
