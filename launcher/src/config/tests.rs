@@ -58,6 +58,58 @@ fn errors_name_the_line() {
 }
 
 #[test]
+fn a_policy_is_enforced_unless_it_says_otherwise() {
+    let policy = |more: &str| Config::from_toml(&with(more)).unwrap().workers[0].policy.clone();
+    assert_eq!(policy(""), None);
+    let inline = policy("policy = { signers_file = \"s\", needed = 2 }").unwrap();
+    assert_eq!((inline.needed, inline.mode), (2, Mode::Enforce));
+    let table = policy("[worker.policy]\nsigners_file = \"s\"\nneeded = 2\nmode = \"warn\"").unwrap();
+    assert_eq!((table.needed, table.mode), (2, Mode::Warn));
+    for (more, said) in [
+        ("policy = { signers_file = \"s\" }", "missing field `needed`"),
+        ("policy = { needed = 1 }", "missing field `signers_file`"),
+        ("policy = { signers_file = \"s\", needed = -1 }", "line 6: "),
+        ("policy = { signers_file = \"s\", needed = 1, mode = \"loud\" }", "unknown variant `loud`"),
+        ("policy = { signers_file = \"s\", needed = 1, mood = \"warn\" }", "unknown field `mood`"),
+    ] {
+        assert!(refusal(&with(more)).contains(said), "{}", refusal(&with(more)));
+    }
+}
+
+#[test]
+fn the_files_of_policies_and_revocations_are_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let text = "revoked_file = \"revoked\"\n".to_owned()
+        + &with("policy = { signers_file = \"signers.json\", needed = 2 }");
+    std::fs::write(at("launcher.toml"), text).unwrap();
+    let config = Config::from_file(at("launcher.toml")).unwrap();
+    assert_eq!(config.revoked_file, Some(at("revoked")));
+    let own = SigningKey::generate(&mut rand::rng());
+    keys::create(&config.key_file, &own).unwrap();
+    let trust = Trust::default().with_key(own.public(), Role::Launcher, None);
+    std::fs::write(&config.trust_file, trust.to_json()).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(at(name), text).unwrap();
+    let signers = |keys: &[&SigningKey]| {
+        let keys: Vec<_> = keys.iter().map(|key| key.public().to_jwk()).collect();
+        serde_json::json!({ "keys": keys }).to_string()
+    };
+    let refused = || config.keys().unwrap_err().to_string();
+
+    assert!(refused().contains("cannot read the revocation file"), "{}", refused());
+    write("revoked", "nobody");
+    assert!(refused().contains("revoked: line 1"), "{}", refused());
+    write("revoked", "# nobody\n");
+    assert!(refused().contains("cannot read the signers file"), "{}", refused());
+    write("signers.json", &signers(&[&own, &own]));
+    assert!(refused().contains("signers.json: 2 of 1 signers cannot be asked for"), "{}", refused());
+    let other = SigningKey::generate(&mut rand::rng());
+    write("signers.json", &signers(&[&own, &other]));
+    let keys = config.keys().unwrap();
+    assert_eq!(keys.policies[&config.workers[0].name].get().to_string(), "2 of 2");
+}
+
+#[test]
 fn rules_name_the_member() {
     for (more, member) in [
         ("[[worker]]\nname = \"echo\"\nbackend = \"resident\"", "`worker.name` stands twice: echo"),
@@ -92,6 +144,8 @@ fn rules_name_the_member() {
              trust_file = \"t\"\nenv = { SUBROSA_JOB = \"x\" }",
             "`worker.env of x` must not set SUBROSA_JOB",
         ),
+        ("policy = { signers_file = \"s\", needed = 0 }", "`worker.policy.needed of echo` must be 1 to 16"),
+        ("policy = { signers_file = \"s\", needed = 17 }", "`worker.policy.needed of echo` must be 1 to 16"),
     ] {
         let refused = refusal(&with(more));
         assert!(refused.starts_with(member), "{refused}");

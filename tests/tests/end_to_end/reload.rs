@@ -221,7 +221,7 @@ async fn a_run_with_a_revoked_worker_finds_none() {
     let worker = file::load(lab.local.worker_key("asked")).unwrap();
     let good = replace(&lab, "good", &thumbprints(&[&worker]));
     let bad = replace(&lab, "bad", "whoever");
-    for (file, code, said) in [(good, 7, "was revoked"), (bad, 2, "bad")] {
+    for (file, code, said) in [(good, 7, "is revoked"), (bad, 2, "bad")] {
         let mut command = subrosa_tests::lab::guarded(PROGRAM, PROGRAM);
         command.args(["run", "asked", "--expires-in", "1", "--nats", lab.url(), "--revoked"]).arg(file);
         command.arg("--trust").arg(lab.local.trust_file());

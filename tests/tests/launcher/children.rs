@@ -2,10 +2,15 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use subrosa_launcher::{Config, config::Backend};
-use subrosa_protocol::{record::Event, subject::Service};
-use subrosa_tests::lab::{PATIENCE, patiently};
+use subrosa_protocol::{
+    identity::{Signature, Typ},
+    record::Event,
+    subject::Service,
+};
+use subrosa_tests::lab::{PATIENCE, fresh_key, patiently};
+use subrosa_transport::now_ms;
 
 use crate::{
     PROGRAM,
@@ -74,6 +79,28 @@ async fn a_process_that_does_not_begin_fails_its_job() {
         bench.until_queued(0).await;
         launcher.stop().await;
     }
+    bench.lab.stop().await;
+}
+
+/// As a resident worker does: launcher and worker judge what is delivered in one and the same way.
+#[tokio::test]
+async fn a_delivery_that_is_the_job_and_cannot_be_read_fails_it() {
+    let bench = Bench::new(0).await;
+    let launcher = bench.run(starting(&bench, &["false"])).await;
+    let signer = fresh_key();
+    let made = made();
+    bench.append_queued(&made, now_ms()).await;
+    let mut request: Value = serde_json::from_slice(made.request.bytes()).unwrap();
+    let payload = request["payload"].as_str().unwrap().to_owned();
+    let signature = Signature::sign(&signer, Typ::Job, &payload);
+    request["signatures"] = vec![serde_json::to_value(&signature).unwrap(); 17].into();
+    let subject = format!("subrosa.v1.queue.echo.{}", made.id);
+    bench.request(&subject, request.to_string()).await.unwrap();
+    let records = bench.until(&made.id, "failed").await;
+    let Event::Failed(reason) = &records.last().unwrap().event else { panic!() };
+    assert_eq!((reason.code.as_str(), records.len()), ("bad_request", 2));
+    bench.until_queued(0).await;
+    launcher.stop().await;
     bench.lab.stop().await;
 }
 
