@@ -15,8 +15,10 @@
 //! | [`job`], [`launch`], [`policy`] | what is asked for, by whom, and who may |
 //! | [`receipt`] | what a worker states about a result, for others to check |
 //! | [`record`], [`delivery`] | a job's signed history, and what follows from its last record |
+//! | [`audit`] | a whole history as evidence, judged offline |
 //! | [`subject`] | where all of this goes on NATS |
 
+pub mod audit;
 pub mod delivery;
 pub mod encoding;
 #[cfg(feature = "danger-expose-keys")]
