@@ -4,11 +4,12 @@
 //! | module | what |
 //! |---|---|
 //! | [`demo`] | everything in one go, telling the story as it happens |
-//! | `dev`, `run`, `verify`, `status`, `jobs`, `workers`, `key`, `doctor`, `manual` | the other commands, a module each |
+//! | `dev`, `run`, `verify`, `audit`, `status`, `jobs`, `workers`, `key`, `doctor`, `manual` | the other commands, a module each |
 //! | `nats`, `job_id`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
 //! | [`local`] | a whole deployment on this machine: server, launcher, workers |
 //! | [`server`] | a real nats-server, found or provided |
 
+mod audit;
 pub mod demo;
 mod dev;
 mod doctor;
@@ -66,6 +67,9 @@ enum Command {
     /// Make signing keys, and show them
     #[command(subcommand)]
     Key(key::Command),
+    /// Keep jobs' histories as evidence, and judge them offline
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Check server, streams, permissions, clock and keys, and say what to do
     Doctor(doctor::Args),
     /// Print a completion script for a shell
@@ -92,6 +96,7 @@ impl Command {
             Self::Jobs(args) => block_on(droppable(jobs::run(args, json))),
             Self::Workers(args) => block_on(droppable(workers::run(args, json))),
             Self::Key(command) => key::run(&command, json),
+            Self::Audit(command) => command.run(json),
             Self::Doctor(args) => block_on(droppable(doctor::run(args, json))),
             Self::Completions(args) => manual::completions(&args, Cli::command()),
             Self::Man(args) => manual::man(&args, Cli::command(), json),

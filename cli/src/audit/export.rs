@@ -1,0 +1,90 @@
+//! `subrosa audit export`: a job's history, as it is stored.
+
+use std::{fs, path::PathBuf};
+
+use subrosa_client::JobId;
+use subrosa_protocol::{
+    audit::{History as Judged, MAX_MESSAGES, Message, write_line},
+    id::WorkerName,
+};
+use subrosa_transport::{Connection, History, Records, Stored};
+use tokio::time::Instant;
+
+use crate::{
+    exit::{Exit, Failure},
+    job_id::{JobRef, auditors_only},
+    nats::Nats,
+    output,
+};
+
+/// What an auditor is denied is told with this.
+const WHAT: &str = "a job's history";
+
+/// Options of `subrosa audit export`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The job's id, or a unique prefix of 8 digits or more
+    job: JobRef,
+    /// Write to this file, instead of to standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    nats: Nats,
+}
+
+pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
+    let connection = args.nats.connect("subrosa audit").await?;
+    let id = args.job.resolve(&connection, &args.nats).await?;
+    let (worker, stored) = history(&connection, &args.nats, &id).await?;
+    if stored.len() > MAX_MESSAGES {
+        let text =
+            format!("the history has {} messages; one of at most {MAX_MESSAGES} can be judged", stored.len());
+        return Err(Failure::because(Exit::Failure, text));
+    }
+    let lines = stored.iter().map(|stored| write_line(&message(stored), Some(stored.sequence)));
+    let Some(path) = &args.output else {
+        return Ok(lines.into_iter().try_for_each(|line| output::line(format_args!("{line}")))?);
+    };
+    let text: String = lines.map(|line| line + "\n").collect();
+    fs::write(path, text).map_err(|error| {
+        Failure::new(Exit::Usage, error).context(format!("cannot write {}", path.display()))
+    })?;
+    if json {
+        let said = serde_json::json!({ "job": id, "worker": worker, "messages": stored.len(), "file": path });
+        output::json(&said)?;
+    } else {
+        output::line(format_args!("{} messages of job {id}", stored.len()))?;
+    }
+    Ok(())
+}
+
+fn message(stored: &Stored) -> Message {
+    Message::new(stored.bytes.to_vec())
+}
+
+/// The job's messages, under the name of the worker that it is for.
+///
+/// A worker can write under its own name and any id. So of several histories that is the job's which shows the
+/// job.
+async fn history(
+    connection: &Connection,
+    nats: &Nats,
+    id: &JobId,
+) -> Result<(WorkerName, Vec<Stored>), Failure> {
+    let deadline = Instant::now() + nats.patience();
+    let denied = |error: subrosa_transport::HistoryError| auditors_only(error.into(), WHAT);
+    let records = Records::new(connection.clone(), nats.namespace.clone());
+    let jobs = records.jobs(deadline).await.map_err(denied)?;
+    let history = History::new(connection.clone(), nats.namespace.clone());
+    let mut found = None;
+    for (worker, _) in jobs.into_iter().filter(|(_, other)| other == id) {
+        let stored = history.all(&worker, id, deadline).await.map_err(denied)?;
+        let messages: Vec<Message> = stored.iter().map(message).collect();
+        let shown = Judged::judge(&messages, Some(*id), &subrosa_client::Trust::default()).job;
+        if shown.is_some_and(|job| *job.worker() == worker) {
+            return Ok((worker, stored));
+        }
+        found.get_or_insert((worker, stored));
+    }
+    found.ok_or_else(|| Failure::because(Exit::UnknownJob, format!("there is no job {id}")))
+}

@@ -1,0 +1,93 @@
+//! `subrosa audit`: a job's records as evidence, which anyone verifies offline.
+
+mod export;
+mod report;
+mod text;
+mod verify;
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use clap::Subcommand;
+use subrosa_client::{JobId, Trust};
+use subrosa_protocol::audit::{History, MAX_FILE_BYTES, Message, read_file};
+
+use crate::{
+    exit::{Exit, Failure},
+    interrupt::{block_on, droppable},
+};
+
+/// What to do with a job's history.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a job's records to a file, one JSON object a line
+    Export(export::Args),
+    /// Judge a history offline: a verdict for each record, and exit code 1 if any is BAD
+    Verify(verify::Args),
+    /// Write a history and its verdicts as a web page that needs nothing else
+    Report(report::Args),
+}
+
+impl Command {
+    pub(crate) fn run(self, json: bool) -> Result<(), Failure> {
+        match self {
+            Self::Export(args) => block_on(droppable(export::run(args, json))),
+            Self::Verify(args) => verify::run(&args, json),
+            Self::Report(args) => report::run(&args, json),
+        }
+    }
+}
+
+/// A history, and by whom to judge it.
+#[derive(Debug, clap::Args)]
+struct Evidence {
+    /// The history, as `audit export` writes it; `-` for standard input
+    history: PathBuf,
+    /// The keys that launchers and workers of that time are trusted by
+    #[arg(long, value_name = "FILE", env = "SUBROSA_TRUST_FILE")]
+    trust: PathBuf,
+    /// The job that it has to be the history of: its whole id
+    #[arg(long, value_name = "ID")]
+    job: Option<JobId>,
+}
+
+impl Evidence {
+    /// Reads both, and judges.
+    fn judge(&self) -> Result<History, Failure> {
+        let trust = Trust::from_file(&self.trust).map_err(|error| Failure::new(Exit::Usage, error))?;
+        Ok(History::judge(&self.messages()?, self.job, &trust))
+    }
+
+    fn messages(&self) -> Result<Vec<Message>, Failure> {
+        let name = self.history.display();
+        let bytes = bytes(&self.history)
+            .map_err(|error| Failure::new(Exit::Usage, error).context(format!("cannot read {name}")))?;
+        read_file(&bytes).map_err(|error| Failure::new(Exit::Usage, error).context(name.to_string()))
+    }
+}
+
+/// The file's bytes; what is more than a history may have is left unread.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let limit = MAX_FILE_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// How the command ends that has shown this history.
+fn verdict(history: &History) -> Result<(), Failure> {
+    match (history.bad(), history.messages.len()) {
+        (_, 0) => Err(Failure::because(Exit::Failure, "BAD: the history is empty")),
+        (0, _) => Ok(()),
+        (bad, all) => {
+            Err(Failure::because(Exit::Failure, format!("BAD: {bad} of {all} messages do not count")))
+        }
+    }
+}
