@@ -13,7 +13,10 @@ use std::{
 
 use clap::Subcommand;
 use subrosa_client::{JobId, Trust};
-use subrosa_protocol::audit::{History, MAX_FILE_BYTES, Message, read_file};
+use subrosa_protocol::{
+    audit::{History, MAX_FILE_BYTES, Message, read_file},
+    identity::Revoked,
+};
 
 use crate::{
     exit::{Exit, Failure},
@@ -49,15 +52,22 @@ struct Evidence {
     /// The keys that launchers and workers of that time are trusted by
     #[arg(long, value_name = "FILE", env = "SUBROSA_TRUST_FILE")]
     trust: PathBuf,
+    /// Keys that count no longer, as thumbprints, one a line
+    #[arg(long, value_name = "FILE", env = "SUBROSA_REVOKED_FILE")]
+    revoked: Option<PathBuf>,
     /// The job that it has to be the history of: its whole id
     #[arg(long, value_name = "ID")]
     job: Option<JobId>,
 }
 
 impl Evidence {
-    /// Reads both, and judges.
+    /// Reads all of it, and judges.
     fn judge(&self) -> Result<History, Failure> {
-        let trust = Trust::from_file(&self.trust).map_err(|error| Failure::new(Exit::Usage, error))?;
+        let mut trust = Trust::from_file(&self.trust).map_err(|error| Failure::new(Exit::Usage, error))?;
+        if let Some(path) = &self.revoked {
+            let revoked = Revoked::from_file(path).map_err(|error| Failure::new(Exit::Usage, error))?;
+            trust = trust.with_revoked(revoked);
+        }
         Ok(History::judge(&self.messages()?, self.job, &trust))
     }
 

@@ -64,6 +64,9 @@ struct Row<'a> {
     signer: Option<&'a Thumbprint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
+    /// Who certifies the signer, if the trust file does not name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authority: Option<&'a Thumbprint>,
     /// A word for what is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<&'static str>,
@@ -116,6 +119,7 @@ impl<'a> Row<'a> {
             at_ms: record.and_then(|record| Int::try_from(record.at_ms).ok()),
             signer: message.signer.as_ref(),
             role: message.role.map(|role| role.as_str()),
+            authority: message.authority.as_ref(),
             fault: message.fault.as_ref().map(|fault| fault.code()),
             reason: message.fault.as_ref().map(ToString::to_string),
         }

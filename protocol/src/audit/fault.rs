@@ -28,7 +28,8 @@ pub enum Fault {
         /// That job.
         of: JobId,
     },
-    /// Its signer may not write it: nobody knows the key, or not in this role, or not for this worker.
+    /// Its signer may not write it: nobody knows the key, or not in this role, or not for this worker; or its
+    /// certificate does not count, or it is revoked.
     #[error("its signer may not write it: {0}")]
     Signer(Untrusted),
     /// The same bytes stand in the history already.
@@ -138,7 +139,9 @@ impl Fault {
             Self::Malformed(_) => "malformed",
             Self::Transplanted { .. } => "transplanted",
             Self::Signer(Untrusted::Unknown { .. }) => "stranger",
-            Self::Signer(_) => "wrong_role",
+            Self::Signer(Untrusted::Role { .. } | Untrusted::Worker { .. }) => "wrong_role",
+            Self::Signer(Untrusted::Revoked { .. }) => "revoked",
+            Self::Signer(_) => "uncertified",
             Self::Copy { .. } => "copy",
             Self::Fork { .. } => "fork",
             Self::Missing => "missing",

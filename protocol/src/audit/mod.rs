@@ -63,6 +63,8 @@ pub struct Judged {
     pub signer: Option<Thumbprint>,
     /// As what its signer is trusted to write it. None if it is not.
     pub role: Option<Role>,
+    /// Whose certificate it is trusted by, if the trust file does not name the signer itself.
+    pub authority: Option<Thumbprint>,
     /// Why it is BAD; none if it is GOOD.
     pub fault: Option<Fault>,
 }
@@ -94,6 +96,7 @@ impl History {
                 record: read.signed.as_ref().map(|signed| signed.record.clone()),
                 signer: read.signed.as_ref().map(|signed| signed.signer),
                 role: read.role,
+                authority: read.authority,
                 fault,
             });
         }

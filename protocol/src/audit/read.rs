@@ -6,7 +6,7 @@ use super::{Fault, Message};
 use crate::{
     encoding::b64u_decode,
     id::{JobId, Sha256Hash},
-    identity::{Role, Thumbprint, Trust, Typ, verify_compact},
+    identity::{Certificate, Role, Thumbprint, Trust, Typ, verify_compact},
     job::Job,
     json,
     launch::{LaunchError, LaunchRequest, MAX_REQUEST_BYTES},
@@ -28,6 +28,8 @@ pub(super) struct Read {
     pub(super) signed: Option<Signed>,
     /// As what its signer is trusted to write it.
     pub(super) role: Option<Role>,
+    /// Who certifies its signer, if that is not trusted by itself.
+    pub(super) authority: Option<Thumbprint>,
     /// Why it is BAD, whatever stands around it.
     pub(super) fault: Option<Fault>,
 }
@@ -98,7 +100,7 @@ impl Read {
             }
             Message::TooLarge(_) => (None, Some(Fault::TooLarge)),
         };
-        Self { hash: message.hash(), signed, role: None, fault }
+        Self { hash: message.hash(), signed, role: None, authority: None, fault }
     }
 
     /// Whether it is of this job, and its signer may write it. (That takes the worker's name.)
@@ -108,7 +110,13 @@ impl Read {
             self.fault = Some(Fault::Transplanted { of: signed.record.job });
         } else if let Some(job) = job {
             match Record::verify(bytes, id, job.worker(), trust) {
-                Ok(_) => self.role = Some(role(signed, trust)),
+                Ok(verified) => {
+                    let role = role(signed, trust);
+                    self.role = Some(role);
+                    let is_pinned =
+                        role == Role::Launcher || trust.worker(&signed.signer, job.worker()).is_ok();
+                    self.authority = verified.cert.filter(|_| !is_pinned).and_then(|cert| authority(&cert));
+                }
                 Err(error) => self.fault = Some(error.into()),
             }
         }
@@ -130,6 +138,11 @@ fn role(signed: &Signed, trust: &Trust) -> Role {
     let by_worker_only =
         matches!(signed.record.event, Event::Taken { .. } | Event::Running { .. } | Event::Finished);
     if !by_worker_only && trust.launcher(&signed.signer).is_ok() { Role::Launcher } else { Role::Worker }
+}
+
+/// Who signed a certificate that counts.
+fn authority(cert: &str) -> Option<Thumbprint> {
+    Certificate::verify(cert.as_bytes()).ok().map(|certified| certified.authority.thumbprint())
 }
 
 /// The job in a record's launch request, if it is the one with this id.

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     encoding::b64u,
     id::{Instance, WorkerName},
-    identity::SigningKey,
+    identity::{Certificate, Revoked, SigningKey},
     job::{CLOCK_TOLERANCE_MS, Description},
     launch::{LaunchError, LaunchRequest},
     record::{MAX_RECORD_BYTES, Reason, Times, code},
@@ -23,6 +23,7 @@ const WORKER: u8 = 2;
 const COLLEAGUE: u8 = 3;
 const OTHER_WORKER: u8 = 4;
 const STRANGER: u8 = 9;
+const AUTHORITY: u8 = 10;
 /// The job's owner, and who signed beside.
 const ALICE: u8 = 20;
 const BOB: u8 = 21;
@@ -462,6 +463,41 @@ fn a_launcher_ends_what_it_cannot_read() {
     assert!(junk.judged().is_finished());
     let by_worker = Story::running().then(WORKER, 0, broken());
     assert_eq!(by_worker.bad(), [(5, "older_attempt")]);
+}
+
+/// A certificate of the stranger's key, by this key, for this long.
+fn cert(authority: u8, worker: &str, from_s: u64, to_s: u64) -> String {
+    let public = key(STRANGER).public();
+    let (issued_s, expires_s) = (NOW_MS / 1000 + from_s, NOW_MS / 1000 + to_s);
+    Certificate { worker: worker.parse().unwrap(), key: public, issued_s, expires_s, image: None }
+        .sign(&key(authority))
+}
+
+#[test]
+fn a_worker_may_be_certified_at_the_records_own_time() {
+    let judged = |cert: Option<String>, trust: &Trust| {
+        let story = Story::queued();
+        let prev = Some(Sha256Hash::of(&story.messages[0]));
+        let record = Record { job: story.id, at_ms: NOW_MS + 2000, attempt: 1, prev, event: taken(1) };
+        let bytes = record.sign_certified(&key(STRANGER), cert.as_deref());
+        let messages = [Message::new(story.messages[0].clone()), Message::new(bytes)];
+        History::judge(&messages, Some(story.id), trust).messages.remove(1)
+    };
+    let trust = trust().with_key(key(AUTHORITY).public(), Role::Authority, None);
+    // Long expired for whoever reads it now; it held when the record was written.
+    let good = judged(Some(cert(AUTHORITY, "echo", 0, 10)), &trust);
+    assert_eq!((good.fault, good.authority), (None, Some(key(AUTHORITY).thumbprint())));
+    let revoked = Revoked::parse(key(STRANGER).thumbprint().to_string().as_bytes()).unwrap();
+    for (what, cert, trust, expected) in [
+        ("none", None, trust.clone(), "stranger"),
+        ("by itself", Some(cert(STRANGER, "echo", 0, 10)), trust.clone(), "uncertified"),
+        ("for another worker", Some(cert(AUTHORITY, "other", 0, 10)), trust.clone(), "uncertified"),
+        ("not yet", Some(cert(AUTHORITY, "echo", 1000, 2000)), trust.clone(), "uncertified"),
+        ("revoked", Some(cert(AUTHORITY, "echo", 0, 10)), trust.with_revoked(revoked), "revoked"),
+    ] {
+        let bad = judged(cert, &trust);
+        assert_eq!((bad.fault.unwrap().code(), bad.authority), (expected, None), "{what}");
+    }
 }
 
 #[test]

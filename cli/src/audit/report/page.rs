@@ -183,6 +183,7 @@ fn record(number: usize, message: &Judged, before_ms: Option<u64>) -> Html {
         });
         rows.push(row("By", Html::element("span", "", [Html::text(role), key(signer)])));
     }
+    rows.extend(message.authority.iter().map(|authority| row("Certified", key(authority))));
     rows.extend(message.record.as_ref().map(details).unwrap_or_default());
     rows.push(row("Hash", Html::element("code", "", [Html::text(message.hash)])));
     parts.push(Html::element("dl", "", rows));
