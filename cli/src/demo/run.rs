@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rand::SeedableRng as _;
-use subrosa_client::{Client, SigningKey};
+use subrosa_client::{Client, SigningKey, Trust};
 use subrosa_examples::create_proof::{self, Options, Payload, Proof};
 use subrosa_protocol::{
+    audit,
     id::{JobId, WorkerName},
-    record::Record,
     subject::{Namespace, Service},
 };
 use subrosa_transport::{Connect, History, Message};
@@ -80,7 +80,8 @@ async fn job(args: &Args, local: &Local, story: &mut Story, started: Instant) ->
     let seconds = started.elapsed().as_secs_f64();
     client.close().await;
     let messages = observer.stop().await?;
-    let history = history(url, &id).await?;
+    let trust = local.trust().map_err(LocalError::from)?;
+    let history = history(url, &id, &trust).await?;
     story.broker(&messages, &id);
     story.launcher(&history);
     let seen =
@@ -90,13 +91,16 @@ async fn job(args: &Args, local: &Local, story: &mut Story, started: Instant) ->
             if seen.leaked {
                 return Err(Failure::because(Exit::Failure, "the broker has seen what it must not see"));
             }
+            if !(history.is_good() && history.is_finished()) {
+                return Err(Failure::because(Exit::Failure, "the history is not what it must be"));
+            }
             story.verified(&id, &outcome, &history, &seen);
             Ok(())
         }
         Err(error) => {
             story.failed();
             let report = serde_json::json!({
-                "verified": false, "job": id, "history": history, "seconds": seen.seconds,
+                "verified": false, "job": id, "history": happened(&history), "seconds": seen.seconds,
             });
             Err(Failure::from(error).context("no verified result").reporting(report))
         }
@@ -120,18 +124,21 @@ fn said(local: &Local) -> String {
     format!("the launcher does not answer; it said:\n{log}")
 }
 
-/// The job's history: the events' names, and the worker's key.
-async fn history(url: &str, job: &JobId) -> anyhow::Result<Vec<String>> {
+/// The job's history, judged as an auditor would.
+async fn history(url: &str, job: &JobId, trust: &Trust) -> anyhow::Result<audit::History> {
     let connection = Connect::new(url, "subrosa demo, the history").connect().await?;
     let history = History::new(connection, Namespace::default());
     let worker: WorkerName = Example::CreateProof.name().parse()?;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     let records = history.all(&worker, job, deadline).await?;
-    Ok(records
-        .iter()
-        .filter_map(|stored| Record::read_unverified(&stored.bytes).ok())
-        .map(|record| record.event.name().to_owned())
-        .collect())
+    let messages: Vec<_> = records.iter().map(|stored| audit::Message::new(stored.bytes.to_vec())).collect();
+    Ok(audit::History::judge(&messages, Some(*job), trust))
+}
+
+/// What the records say happened.
+pub(super) fn happened(history: &audit::History) -> Vec<&'static str> {
+    let records = history.messages.iter().filter_map(|message| message.record.as_ref());
+    records.map(|record| record.event.name()).collect()
 }
 
 fn total(messages: &[Message]) -> usize {

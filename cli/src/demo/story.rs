@@ -6,9 +6,10 @@ use anstream::println;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use subrosa_client::{Event, JobId, Outcome, State};
 use subrosa_examples::create_proof::Proof;
-use subrosa_protocol::encoding::hex;
+use subrosa_protocol::{audit::History, encoding::hex};
 use subrosa_transport::Message;
 
+use super::run::happened;
 use crate::{
     local::Local,
     output::{BAD, FAINT, GOOD, STRONG},
@@ -117,12 +118,12 @@ impl Story {
         println!("    and {} messages with {bytes} bytes in all", messages.len());
     }
 
-    pub(super) fn launcher(&self, history: &[String]) {
-        self.say("the launcher sees", &format!("{}, each record signed", history.join(" → ")));
+    pub(super) fn launcher(&self, history: &History) {
+        self.say("the launcher sees", &format!("{}, each record signed", happened(history).join(" → ")));
         self.say("the worker learned", "options and value, in memory, until the job was over");
     }
 
-    pub(super) fn verified(&self, job: &JobId, outcome: &Outcome<Proof>, history: &[String], seen: &Seen) {
+    pub(super) fn verified(&self, job: &JobId, outcome: &Outcome<Proof>, history: &History, seen: &Seen) {
         if self.json {
             let report = serde_json::json!({
                 "verified": true,
@@ -130,7 +131,8 @@ impl Story {
                 "worker": outcome.worker,
                 "attempt": outcome.attempt,
                 "proof": outcome.value,
-                "history": history,
+                "history": happened(history),
+                "receipt": outcome.receipt.jws,
                 "seconds": seen.seconds,
                 "broker": { "messages": seen.messages, "bytes": seen.bytes },
             });
@@ -143,6 +145,20 @@ impl Story {
         );
         println!(
             "{GOOD}✔ sealed{GOOD:#}:   neither value nor label stands in anything that the broker carried"
+        );
+        let receipt = &outcome.receipt.receipt;
+        println!(
+            "{GOOD}✔ receipt{GOOD:#}:  signed by the worker {}, whose key the deployment's authority certified",
+            outcome.worker
+        );
+        println!("             input {FAINT}{}{FAINT:#}", receipt.input_hash);
+        println!(
+            "             result {FAINT}{}{FAINT:#}, which show nothing without its salt",
+            receipt.result_hash
+        );
+        println!(
+            "{GOOD}✔ history{GOOD:#}:  {} records, each GOOD: signed by who may, in its place, nothing missing",
+            history.messages.len()
         );
         println!("{GOOD}✔ erased{GOOD:#}:   both sides have overwritten the job's keys");
         println!("  {:.2} s from the start to the verified result", seen.seconds);
