@@ -4,22 +4,24 @@ use std::{net::TcpListener, path::PathBuf, time::Duration};
 
 use anstream::eprintln;
 use subrosa_client::{Launchers, Namespace};
-use subrosa_protocol::id::WorkerName;
-use subrosa_transport::Connect;
-use tokio::time::interval;
+use subrosa_protocol::{audit, id::WorkerName};
+use subrosa_transport::{Connect, History, Records};
+use tokio::time::{Instant, interval, timeout};
 
 use crate::{
     exit::{Exit, Failure},
     interrupt,
     local::{Example, Local, LocalError, Own, Plan},
     nats::DEFAULT_URL,
-    output::{self, FAINT, STRONG, WARN},
+    output::{self, BAD, FAINT, STRONG, WARN},
 };
 
 /// How long the launcher may take until it answers.
 const READY: Duration = Duration::from_secs(30);
 /// How often to look whether everything still runs.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long to judge histories at the end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Options of `subrosa dev`.
 #[derive(Debug, clap::Args)]
@@ -60,8 +62,39 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         ended = serve(&mut local, json) => ended,
         _ = &mut told => Ok(()),
     };
+    if ended.is_ok() && !json {
+        // What cannot be said any more is no reason to fail.
+        let _ = timeout(LAST_WORDS, tell_histories(&local)).await;
+    }
     local.stop().await?;
     ended
+}
+
+/// Judges the history of every job, as an auditor would.
+async fn tell_histories(local: &Local) -> anyhow::Result<()> {
+    let (connection, namespace) = (
+        Connect::new(local.server.url(), "subrosa dev, the histories").connect().await?,
+        Namespace::default(),
+    );
+    let trust = local.trust()?;
+    let deadline = Instant::now() + LAST_WORDS;
+    let history = History::new(connection.clone(), namespace.clone());
+    let jobs = Records::new(connection, namespace).jobs(deadline).await?;
+    let (mut good, mut open) = (0, 0);
+    for (worker, job) in &jobs {
+        let stored = history.all(worker, job, deadline).await?;
+        let messages: Vec<_> =
+            stored.iter().map(|stored| audit::Message::new(stored.bytes.to_vec())).collect();
+        let judged = audit::History::judge(&messages, Some(*job), &trust);
+        if !judged.is_good() {
+            eprintln!("{BAD}BAD{BAD:#}    job {job}: {} of its records", judged.bad());
+        }
+        good += usize::from(judged.is_good());
+        open += usize::from(!judged.is_finished());
+    }
+    let (all, open) = (jobs.len(), if open > 0 { format!(", {open} unfinished") } else { String::new() });
+    eprintln!("{STRONG}history{STRONG:#}  of {all} jobs, {good} have only records that are GOOD{open}");
+    Ok(())
 }
 
 /// The port that is asked for; or the one that clients try first, if nobody has it.
@@ -115,7 +148,12 @@ async fn serve(local: &mut Local, json: bool) -> Result<(), Failure> {
 fn hints(local: &Local, url: &str) {
     let trust = local.trust_file().display();
     let nats = if url == DEFAULT_URL { String::new() } else { format!(" --nats {url}") };
-    eprintln!("{FAINT}try{FAINT:#}    subrosa run echo --payload '\"hello\"'{nats} --trust {trust}");
+    eprintln!(
+        "{FAINT}try{FAINT:#}    subrosa run echo --payload '\"hello\"'{nats} --trust {trust} --receipt hello.receipt"
+    );
+    eprintln!(
+        "{FAINT}check{FAINT:#}  subrosa verify receipt hello.receipt --cert hello.receipt.cert --trust {trust}"
+    );
     let elsewhere: Vec<&WorkerName> = local.run_elsewhere().collect();
     for worker in elsewhere {
         let variables = local.environment(worker.as_str());
