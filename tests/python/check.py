@@ -15,10 +15,11 @@ import hpke
 import message
 from jose import Trust
 from job import Job, read_launch
+from receipt import fits, read_receipt
 from record import follows, read_record
-from refused import Refused
+from refused import Refused, require
 from session import Client, Worker, read_proof
-from texts import read_object
+from texts import b64u_decode, read_object
 
 
 class Disagreement(Exception):
@@ -113,7 +114,8 @@ def check_message(case):
     past, envelope = [bytes.fromhex(old) for old in case["past"]], case.bytes("envelope")
     if case["receiver"] == "client":
         nonces = [bytes.fromhex(nonce) for nonce in case["nonces"]]
-        receiver, own = Client(job, case.bytes("client_secret"), nonces, Trust(case.text("trust"))), 0x80
+        signers, trust = case.get("signers", []), Trust(case.text("trust"))
+        receiver, own = Client(job, case.bytes("client_secret"), nonces, trust, signers), 0x80
     elif case["receiver"] == "worker":
         secret, seed = case.bytes("worker_secret"), case.bytes("worker_seed")
         receiver, own = Worker(job, secret, case["attempt"], seed, case["instance"]), 0
@@ -144,6 +146,22 @@ def check_proof(case):
     enc = case.bytes("enc")
     signer = read_proof(case["proof"], case["job_id"], case["worker"], enc, case["attempt"])
     case.same("signer", signer)
+
+
+def check_receipt(case):
+    trust = Trust(case.text("trust"))
+    salt = b64u_decode(case["salt"], "salt", 32)
+    receipt, signer = read_receipt(case["receipt"])
+    require(trust.worker(signer, receipt["worker"]), "trust")
+    if "result" in case:
+        fits(receipt, "result_hash", salt, case.text("result"))
+    if "options" in case:
+        fits(receipt, "input_hash", salt, case.text("options"), case.text("payload"))
+    case.same("signer", signer)
+    case.same("job_id", receipt["job"])
+    for member in ("worker", "attempt", "started_ms", "finished_ms", "signers"):
+        case.same(member, receipt[member])
+    case.same_if_there("client", receipt.get("client"))
 
 
 def check_record(case):
@@ -188,6 +206,7 @@ def verdict_of(case):
         "session": "no_session",
         "message": "drop",
         "proof": "refused",
+        "receipt": "refused",
         "record": "refused",
         "trust": "refused",
     }

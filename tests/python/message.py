@@ -77,8 +77,9 @@ def read_head(data):
         error = head["error"]
         require(isinstance(error, dict) and error.get("code") in CODES, "error")
         text(error.get("message"), "error", 0, 8192)
-    if "worker" in head:
-        text(head["worker"], "worker")
+    for member in ("worker", "receipt"):
+        if member in head:
+            text(head[member], member)
     for member, length in (("instance", 16), ("close", 32), ("salt", 32)):
         if member in head:
             b64u_decode(head[member], member, length)

@@ -14,6 +14,7 @@ from message import (
     Header,
     open_envelope,
 )
+from receipt import read_receipt, take_receipt
 from refused import Refused, require
 from texts import b64u, b64u_decode, integer, is_job_id, is_worker_name, read_object, sha256
 
@@ -32,8 +33,9 @@ def read_proof(jws, job_id, worker, enc, attempt):
 class Client:
     """A client that waits for messages of one job."""
 
-    def __init__(self, job, secret, nonces, trust):
+    def __init__(self, job, secret, nonces, trust, signers):
         self.job, self.secret, self.trust = job, secret, trust
+        self.signers = sorted(signers)
         self.nonces = iter(nonces)
         self.highest = 0
         self.state = "launched"
@@ -42,7 +44,9 @@ class Client:
         """A reply of this client's own."""
         header = Header(envelope)
         require((header.attempt, header.key) == (self.highest, self.nonce), "past")
-        head = open_envelope(self.to_worker, envelope).head
+        opened = open_envelope(self.to_worker, envelope)
+        head = opened.head
+        self.said[header.kind] = opened.body
         expected = {"owes options": OPTIONS_REPLY, "owes payload": READY_REPLY, "owes status": DONE_REPLY}
         require(expected.get(self.state) == header.kind and head.get("re") == self.latest[0], "past")
         after = {OPTIONS_REPLY: "ready", READY_REPLY: "done", DONE_REPLY: "over"}
@@ -64,11 +68,31 @@ class Client:
         require(("event" in opened.head) == (header.kind == EVENT), "event")
         if header.kind == DONE and self.state == "ready":
             require("error" in opened.head, "state")
+        if header.kind == DONE and "error" not in opened.head:
+            self.check_receipt(header, opened)
         self.numbers[header.kind] = header.number
         if header.kind != EVENT:
             self.latest = (header.number, envelope)
             self.state = "owes payload" if header.kind == READY else "owes status"
         return opened
+
+    def check_receipt(self, header, opened):
+        members = self.job.members
+        known = {
+            "job": self.job.id,
+            "worker": members["worker"],
+            "attempt": header.attempt,
+            "signers": self.signers,
+            "options": self.said[OPTIONS_REPLY],
+            "payload": self.said[READY_REPLY],
+            "result": opened.body,
+        }
+        if "client" in members:
+            known["client"] = members["client"]
+        try:
+            take_receipt(opened.head, self.worker, known)
+        except Refused as refusal:
+            raise Refused(refusal.fault, "bad_input") from None
 
     def receive_options(self, header, envelope):
         require(header.number == 0, "number")
@@ -91,6 +115,7 @@ class Client:
         self.highest, self.enc, self.nonce = header.attempt, enc, next(self.nonces)
         self.to_client = exporter.to_client_key(self.nonce)
         self.to_worker = exporter.to_worker_key(self.nonce)
+        self.worker, self.said = worker, {}
         self.numbers, self.latest, self.state = {}, (0, envelope), "owes options"
         return opened
 
@@ -117,6 +142,8 @@ class Worker:
             require((signer, head["instance"]) == (self.identity, self.instance), "past")
         else:
             self.sealed = open_envelope(self.exporter.to_client_key(self.nonce), envelope)
+            if header.kind == DONE and "error" not in self.sealed.head:
+                require(read_receipt(self.sealed.head["receipt"])[1] == self.identity, "past")
         if header.kind != EVENT:
             self.step, self.waits_for = header.number, header.kind | 0x80
 

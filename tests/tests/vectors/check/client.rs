@@ -1,8 +1,10 @@
 //! A client in the state that a file's past has brought it to.
 
+use std::collections::BTreeSet;
+
 use subrosa_protocol::{
     hpke::{self, Enc, Exporter, Mode, RecipientKey},
-    identity::Trust,
+    identity::{Thumbprint, Trust},
     job::Job,
     session::client::{
         AwaitDone, AwaitReady, Closed, Done, Launched, OptionsError, OwesAcknowledgement, OwesOptions,
@@ -45,9 +47,15 @@ enum State {
 }
 
 impl Client {
-    pub(crate) fn new(job: Job, secret: [u8; 32], nonces: &[[u8; 32]], trust: Trust) -> Self {
+    pub(crate) fn new(
+        job: Job,
+        signers: BTreeSet<Thumbprint>,
+        secret: [u8; 32],
+        nonces: &[[u8; 32]],
+        trust: Trust,
+    ) -> Self {
         let nonces = Given::new(nonces.concat());
-        let launched = Launched::new(job, [].into(), key(secret), MAX_BYTES);
+        let launched = Launched::new(job, signers, key(secret), MAX_BYTES);
         Self { launched, secret, exporter: None, nonce: [0; 32], nonces, trust, state: State::Nothing }
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct MessageCase {
     client_secret: Option<Hex>,
     nonces: Option<Vec<Hex>>,
     trust: Option<String>,
+    #[serde(default)]
+    signers: Vec<String>,
     worker_secret: Option<Hex>,
     attempt: Option<u16>,
     worker_seed: Option<Hex>,
@@ -105,7 +107,9 @@ impl MessageCase {
                 let nonces: Result<Vec<_>, _> = self.nonces.iter().flatten().map(Hex::array).collect();
                 let trust = self.trust.as_ref().ok_or_else(missing)?;
                 let trust = Trust::from_jwk_set(trust.as_bytes()).map_err(|error| error.to_string())?;
-                Ok(Box::new(Client::new(job, secret, &nonces?, trust)))
+                let signers: Result<_, _> = self.signers.iter().map(|signer| signer.parse()).collect();
+                let signers = signers.map_err(|_| "`signers` are none".to_owned())?;
+                Ok(Box::new(Client::new(job, signers, secret, &nonces?, trust)))
             }
             "worker" => {
                 let secret = self.worker_secret.as_ref().ok_or_else(missing)?.array()?;

@@ -4,6 +4,7 @@ mod client;
 mod fields;
 mod jobs;
 mod messages;
+mod receipts;
 mod rules;
 mod sessions;
 mod signed;
@@ -71,6 +72,7 @@ pub(crate) fn check(name: &str, text: &str) -> Result<(), Disagreement> {
         "session" => sessions::session(&case),
         "message" => messages::message(&case),
         "proof" => signed::proof(&case),
+        "receipt" => receipts::receipt(&case),
         "record" => signed::record(&case),
         "trust" => signed::trust(&case),
         "padding" => rules::padding(&case),

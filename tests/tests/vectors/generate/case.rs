@@ -38,6 +38,14 @@ impl Case {
         self
     }
 
+    /// Adds a member that some cases have.
+    pub(crate) fn maybe(self, name: &'static str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
     /// The file's text: one member a line, and one line for each part of an array.
     pub(crate) fn text(&self) -> String {
         let mut text = "{".to_owned();

@@ -5,7 +5,9 @@ use super::{
     encoding::{b64u, fixed, hash, unused_bit_set},
     job::Job,
     messages::received,
-    session::{DONE, DONE_REPLY, EVENT, Message, OPTIONS_REPLY, READY, READY_REPLY, Session, seal, token},
+    session::{
+        DONE, DONE_REPLY, EVENT, Message, OPTIONS_REPLY, PAYLOAD, READY, READY_REPLY, Session, seal, token,
+    },
 };
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -79,7 +81,7 @@ fn misplaced() -> Vec<Case> {
     let case = |name, fault, because, past: &[Vec<u8>], kind, envelope: &[u8]| {
         dropped(name, fault, because, &session, past, kind, envelope)
     };
-    let done = message(DONE, 2);
+    let done = session.result(2, PAYLOAD, "1");
     let header = session.header(&done, &session.worker_key);
     let under = |key, number| seal(key, number, &header, &[], &done.plaintext());
     // The header says something else than it should, and is sealed as it is.
@@ -236,7 +238,7 @@ fn misplaced() -> Vec<Case> {
             "A result cannot come before the payload.",
             early,
             DONE,
-            &session.by_worker(&message(DONE, 1)),
+            &session.by_worker(&session.result(1, PAYLOAD, "1")),
         ),
         case("ready_before_options", "state", "There is no session yet.", &[], READY, &session.ready()),
         case("event_before_options", "state", "There is no session yet.", &[], EVENT, &event(1)),
@@ -256,7 +258,7 @@ fn misplaced() -> Vec<Case> {
 fn malformed() -> Vec<Case> {
     let session = session();
     let whole = session.whole();
-    let message = Message::json(DONE, 2, "", "1");
+    let message = session.result(2, PAYLOAD, "1");
     let header = session.header(&message, &session.worker_key);
     let case = |name: &str, fault: &str, because: &str, change: &dyn Fn(&mut Vec<u8>)| {
         let mut plaintext = message.plaintext();
@@ -271,10 +273,10 @@ fn malformed() -> Vec<Case> {
             *plaintext.last_mut().unwrap() = 1
         }),
         case("padding_not_zero_at_once", "padding", "The first byte after the body.", &|plaintext| {
-            plaintext[8 + 18 + 1] = b' '
+            plaintext[8 + message.head.len() + 1] = b' '
         }),
         case("head_beyond_the_end", "lengths", "The head is said to be longer than all.", &|plaintext| {
-            plaintext[2] = 1
+            plaintext[1] = 1
         }),
         case("body_beyond_the_end", "lengths", "The body is said to be longer than all.", &|plaintext| {
             plaintext[4] = 0xFF

@@ -65,6 +65,18 @@ pub(crate) fn cases() -> Vec<Case> {
             "t has 32 bytes, also where nobody needs it.",
             r#"{"close":"AAAA"}"#,
         ),
+        case(
+            "head_salt_short",
+            "salt",
+            "A salt has 32 bytes, also where nobody needs it.",
+            r#"{"salt":"AAAA"}"#,
+        ),
+        case(
+            "head_receipt_null",
+            "receipt",
+            "An optional member is left out, never null.",
+            r#"{"receipt":null}"#,
+        ),
         case("step_with_event", "event", "A step is no event.", r#"{"event":{"progress":0.5}}"#),
         dropped(
             "body_without_content",

@@ -6,7 +6,8 @@ use super::{
     job::Job,
     jws::Signer,
     session::{
-        DONE, DONE_REPLY, EVENT, Message, OPTIONS, OPTIONS_REPLY, READY, READY_REPLY, Session, seal, token,
+        DONE, DONE_REPLY, EVENT, Message, OPTIONS, OPTIONS_REPLY, PAYLOAD, READY, READY_REPLY, Session, seal,
+        token,
     },
 };
 
@@ -29,6 +30,7 @@ pub(crate) fn received(case: Case, session: &Session, past: &[Vec<u8>], envelope
             .with("client_secret", hex(session.client_secret))
             .with("nonces", nonces)
             .with("trust", trust())
+            .maybe("signers", (!session.signers.is_empty()).then(|| session.signers.clone()))
     } else {
         case.with("receiver", "worker")
             .with("job", session.job.as_str())
@@ -82,7 +84,7 @@ fn steps() -> Vec<Case> {
     let late_ready = session.by_worker(&Message::json(READY, 2, "", "null"));
     let late_payload = session.by_client(&Message::json(READY_REPLY, 1, r#""re":2"#, "1"));
     let event_again = session.by_worker(&Message::bare(EVENT, 3, r#""event":{"progress":1.0,"message":""}"#));
-    let late_done = session.by_worker(&Message::json(DONE, 4, "", "2"));
+    let late_done = session.by_worker(&session.result(4, "1", "2"));
     let eventful: Vec<_> =
         [&whole[0], &whole[1], &event, &late_ready, &late_payload, &event_again, &late_done]
             .map(Vec::clone)
@@ -120,10 +122,10 @@ fn steps() -> Vec<Case> {
         ),
         taken(
             "done",
-            "The result.",
+            "The result, and the receipt that makes it count.",
             &session,
             &whole[..4],
-            &Message::json(DONE, 2, "", r#"{"proof":"abc"}"#),
+            &session.result(2, PAYLOAD, r#"{"proof":"abc"}"#),
         ),
         taken(
             "done_reply",
@@ -252,41 +254,41 @@ fn errors() -> Vec<Case> {
 fn bodies() -> Vec<Case> {
     let session = Session::new(&Job::new());
     let whole = session.whole();
-    let done =
-        |name: &str, about: &str, message: &Message| taken(name, about, &session, &whole[..4], message);
-    let bytes = |length: usize| Message::new(DONE, 2, r#"{"content":"bytes"}"#, vec![0xA5; length]);
+    let ready =
+        |name: &str, about: &str, message: &Message| taken(name, about, &session, &whole[..2], message);
+    let bytes = |length: usize| Message::new(READY, 1, r#"{"content":"bytes"}"#, vec![0xA5; length]);
     let padding = |name: &str, about: &str, length: usize| {
         let message = bytes(5);
         let mut plaintext = message.unpadded();
         plaintext.resize(length, 0);
         let header = session.header(&message, &session.worker_key);
-        let envelope = seal(&session.keys().to_client, 2, &header, &[], &plaintext);
-        let case = received(Case::ok("message", name, about), &session, &whole[..4], &envelope, DONE);
+        let envelope = seal(&session.keys().to_client, 1, &header, &[], &plaintext);
+        let case = received(Case::ok("message", name, about), &session, &whole[..2], &envelope, READY);
         content(case, &message, length)
     };
     vec![
-        done("body_none", "No body: the head says so by saying nothing.", &Message::new(DONE, 2, "{}", "")),
-        done("body_bytes", "Bytes as they are.", &bytes(7)),
-        done("body_bytes_empty", "No bytes are bytes too.", &bytes(0)),
-        done(
+        ready("body_none", "No body: the head says so by saying nothing.", &Message::new(READY, 1, "{}", "")),
+        ready("body_bytes", "Bytes as they are.", &bytes(7)),
+        ready("body_bytes_empty", "No bytes are bytes too.", &bytes(0)),
+        ready(
             "body_not_json",
             "What a body of JSON holds is the applications' affair: it may have what the protocol's own JSON may not.",
-            &Message::json(DONE, 2, "", r#"{"a":1,"a":[1e400]}"#),
+            &Message::json(READY, 1, "", r#"{"a":1,"a":[1e400]}"#),
         ),
-        done("padded_to_256", "256 bytes are not padded.", &bytes(256 - 27)),
-        done("padded_to_272", "257 bytes are padded to 272.", &bytes(257 - 27)),
-        done("padded_to_1024", "1000 bytes are padded to 1024.", &bytes(1000 - 27)),
+        ready("padded_to_256", "256 bytes are not padded.", &bytes(256 - 27)),
+        ready("padded_to_272", "257 bytes are padded to 272.", &bytes(257 - 27)),
+        ready("padded_to_1024", "1000 bytes are padded to 1024.", &bytes(1000 - 27)),
         padding("padding_none", "Readers do not count the padding.", 32),
         padding("padding_much", "Readers do not count the padding.", 999),
-        done(
+        ready(
             "head_unknown_member",
             "Members that are not known are ignored; the reserved ones are.",
-            &Message::json(DONE, 2, r#""receipt":null,"stream":{"id":1},"x":[]"#, "1"),
+            &Message::json(READY, 1, r#""pull":null,"stream":{"id":1},"x":[]"#, "1"),
         ),
-        done(
+        ready(
             "head_empty_members",
             "Members that belong to other kinds are ignored if they are well-formed.",
-            &Message::json(DONE, 2, &format!(r#""re":7,"salt":"{}""#, token()), "1"),
+            &Message::json(READY, 1, &format!(r#""re":7,"salt":"{}""#, token()), "1"),
         ),
     ]
 }
@@ -323,7 +325,7 @@ fn events() -> Vec<Case> {
         event(
             "event_late",
             "Numbers rise within each kind: an event may come after the `done` that it was sent before.",
-            &[&whole[..4], &[session.by_worker(&Message::json(DONE, 3, "", "1"))]].concat(),
+            &[&whole[..4], &[session.by_worker(&session.result(3, PAYLOAD, "1"))]].concat(),
             2,
             r#"{"progress":0.9,"message":""}"#,
         ),

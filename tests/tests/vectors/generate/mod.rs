@@ -14,6 +14,7 @@ mod launch_signatures;
 mod launches;
 mod messages;
 mod proofs;
+mod receipts;
 mod records;
 mod rules;
 mod session;
@@ -35,6 +36,7 @@ pub(crate) fn files() -> BTreeMap<String, String> {
         forged_heads::cases(),
         forged_options::cases(),
         proofs::cases(),
+        receipts::cases(),
         records::cases(),
         trusts::cases(),
         undisturbed::cases(),

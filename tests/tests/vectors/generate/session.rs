@@ -8,7 +8,7 @@ use chacha20poly1305::{
 use super::{
     encoding::{b64u, fixed, hash, instance},
     hpke::{self, Keys, RecordKey},
-    job::{Job, id},
+    job::{CREATED_MS, Job, id},
     jws::Signer,
 };
 
@@ -30,6 +30,9 @@ pub(crate) struct Session {
     pub(crate) nonce: [u8; 32],
     /// What stands in the header of the worker's messages.
     pub(crate) worker_key: [u8; 32],
+    /// Who signed the job; its owner first, if it has one.
+    pub(crate) signers: Vec<String>,
+    pub(crate) owned: bool,
 }
 
 /// A message before it is sealed.
@@ -51,7 +54,17 @@ impl Session {
             worker_secret,
             nonce: fixed("N, attempt 1"),
             worker_key: hpke::public(&worker_secret),
+            signers: Vec::new(),
+            owned: false,
         }
+    }
+
+    /// An attempt at a job that this owner, and these others, have signed.
+    pub(crate) fn owned(job: Job, owner: &Signer, others: &[Signer]) -> Self {
+        let owner = owner.thumbprint();
+        let job = job.set("client", format!("\"{owner}\""));
+        let signers = [owner].into_iter().chain(others.iter().map(Signer::thumbprint)).collect();
+        Self { signers, owned: true, ..Self::new(&job) }
     }
 
     /// A further attempt at the same job.
@@ -121,7 +134,7 @@ impl Session {
     }
 
     pub(crate) fn options_reply(&self) -> Vec<u8> {
-        self.by_client(&Message::json(OPTIONS_REPLY, 0, r#""re":0"#, r#"{"label":"invoice 4711"}"#))
+        self.by_client(&Message::json(OPTIONS_REPLY, 0, r#""re":0"#, OPTIONS_BODY))
     }
 
     pub(crate) fn ready(&self) -> Vec<u8> {
@@ -129,11 +142,35 @@ impl Session {
     }
 
     pub(crate) fn ready_reply(&self) -> Vec<u8> {
-        self.by_client(&Message::json(READY_REPLY, 1, r#""re":1"#, r#"{"value":77}"#))
+        self.by_client(&Message::json(READY_REPLY, 1, r#""re":1"#, PAYLOAD))
     }
 
     pub(crate) fn done(&self) -> Vec<u8> {
-        self.by_worker(&Message::json(DONE, 2, "", r#"{"proof":"abc"}"#))
+        self.by_worker(&self.result(2, PAYLOAD, r#"{"proof":"abc"}"#))
+    }
+
+    /// What a receipt says, for the options of [`Session::options_reply`].
+    pub(crate) fn statement(&self, payload: &str, result: &str) -> String {
+        let hash_of = |hashes: &[[u8; 32]]| b64u(hash([&[receipt_salt()], hashes].concat().as_flattened()));
+        let input = hash_of(&[hash(OPTIONS_BODY), hash(payload)]);
+        let result = hash_of(&[hash(result)]);
+        let client = if self.owned { format!(r#","client":"{}""#, self.signers[0]) } else { String::new() };
+        let mut signers = self.signers.clone();
+        signers.sort_unstable();
+        let signers: Vec<_> = signers.iter().map(|signer| format!("\"{signer}\"")).collect();
+        format!(
+            r#"{{"job":"{}","worker":"echo","attempt":{},"started_ms":{},"finished_ms":{}{client},"signers":[{}],"input_hash":"{input}","result_hash":"{result}"}}"#,
+            id(&self.job),
+            self.attempt,
+            CREATED_MS + 1000,
+            CREATED_MS + 1250,
+            signers.join(","),
+        )
+    }
+
+    /// `done` with a result, and the receipt for it.
+    pub(crate) fn result(&self, number: u64, payload: &str, result: &str) -> Message {
+        Message::json(DONE, number, &proven(&by_the_worker(&self.statement(payload, result))), result)
     }
 
     pub(crate) fn done_reply(&self) -> Vec<u8> {
@@ -156,6 +193,27 @@ impl Session {
             self.done_reply(),
         ]
     }
+}
+
+/// The body of all `options` replies.
+pub(crate) const OPTIONS_BODY: &str = r#"{"label":"invoice 4711"}"#;
+/// The body of the usual `ready` reply.
+pub(crate) const PAYLOAD: &str = r#"{"value":77}"#;
+
+/// The salt of all receipts.
+pub(crate) fn receipt_salt() -> [u8; 32] {
+    fixed("receipt salt")
+}
+
+/// A receipt by the worker.
+pub(crate) fn by_the_worker(statement: &str) -> String {
+    let worker = Signer::new("worker");
+    worker.compact(&worker.header("subrosa-receipt"), statement)
+}
+
+/// The two members of the head of a `done` that prove its result.
+pub(crate) fn proven(receipt: &str) -> String {
+    format!(r#""receipt":"{receipt}","salt":"{}""#, b64u(receipt_salt()))
 }
 
 /// t of all jobs.

@@ -8,7 +8,7 @@ use super::{
     job::Job,
     jws::Signer,
     messages::taken,
-    session::{DONE, EVENT, Message, OPTIONS, OPTIONS_REPLY, READY, READY_REPLY, Session},
+    session::{DONE, EVENT, Message, OPTIONS, OPTIONS_REPLY, PAYLOAD, READY, READY_REPLY, Session},
 };
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -41,7 +41,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "after_a_foreign_step",
             "A result came too early, and used up no number of `done`.",
             2,
-            &[session.by_worker(&Message::json(DONE, 9, "", "1"))],
+            &[session.by_worker(&session.result(9, PAYLOAD, "1"))],
             &Message::bare(DONE, 1, r#""error":{"code":"internal","message":""}"#),
         ),
         case(
