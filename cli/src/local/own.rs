@@ -111,6 +111,14 @@ impl Own {
             let failed = |reason| OwnError::Worker { path: path.clone(), number: index + 1, reason };
             workers.push(Worker::read(entry, &beside).map_err(failed)?);
         }
+        if let Some(Value::String(revoked)) = settings.get_mut("revoked_file") {
+            let absolute = std::path::absolute(beside.join(&*revoked));
+            let absolute = absolute.map_err(|error| OwnError::Read { path: path.clone(), error })?;
+            *revoked = absolute.to_string_lossy().into_owned();
+            for program in workers.iter_mut().filter_map(|worker: &mut Worker| worker.program.as_mut()) {
+                program.env.insert("SUBROSA_REVOKED_FILE".to_owned(), revoked.clone());
+            }
+        }
         Ok(Self { settings, workers })
     }
 }
@@ -124,7 +132,11 @@ impl Worker {
         let name: WorkerName = name.parse().map_err(|error: NameError| error.to_string())?;
         let absolute = |path: &str| -> Result<PathBuf, String> {
             let absolute = std::path::absolute(beside.join(path));
-            absolute.map_err(|error| format!("`key_file` is no path: {error}"))
+            absolute.map_err(|error| format!("{path:?} is no path: {error}"))
+        };
+        let policy = match entry.get_mut("policy").and_then(Value::as_table_mut) {
+            Some(policy) => policy_environment(policy, absolute)?,
+            None => BTreeMap::new(),
         };
         let key_file = entry.get("key_file").and_then(Value::as_str).map(absolute).transpose()?;
         let backend = entry.entry("backend").or_insert_with(|| "resident".into()).as_str();
@@ -139,11 +151,31 @@ impl Worker {
                 if command.is_empty() {
                     return Err("`command` names no program".to_owned());
                 }
-                program = Some(Program { command, env: env.unwrap_or_default() });
+                let mut env: BTreeMap<String, String> = env.unwrap_or_default();
+                env.extend(policy);
+                program = Some(Program { command, env });
             }
         }
         Ok(Self { name, key_file, program, entry })
     }
+}
+
+/// What a worker is told of its policy, so that it checks it too; and the launcher, where the signers file lies.
+fn policy_environment(
+    policy: &mut Table,
+    absolute: impl Fn(&str) -> Result<PathBuf, String>,
+) -> Result<BTreeMap<String, String>, String> {
+    if let Some(Value::String(path)) = policy.get_mut("signers_file") {
+        *path = absolute(path)?.to_string_lossy().into_owned();
+    }
+    let variables = [
+        ("signers_file", "SUBROSA_SIGNERS_FILE"),
+        ("needed", "SUBROSA_SIGNERS_NEEDED"),
+        ("mode", "SUBROSA_POLICY_MODE"),
+    ];
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let told = |(member, variable): (&str, &str)| Some((variable.to_owned(), text(policy.get(member)?)));
+    Ok(variables.into_iter().filter_map(told).collect())
 }
 
 #[cfg(test)]
@@ -182,6 +214,30 @@ mod tests {
         assert_eq!(started.program, None);
         assert_eq!(started.entry["command"].as_array().unwrap().len(), 1);
         assert_eq!(started.key_file.as_deref(), Some(Path::new("/keys/started.jwk")));
+    }
+
+    #[test]
+    fn a_policy_is_told_to_launcher_and_worker() {
+        let own = read(
+            r#"
+            revoked_file = "revoked"
+            [[worker]]
+            name = "mine"
+            command = ["./mine"]
+            policy = { signers_file = "signers.json", needed = 2 }
+            "#,
+        )
+        .unwrap();
+        let [mine] = own.workers.as_slice() else { panic!("one worker") };
+        let env = &mine.program.as_ref().unwrap().env;
+        let signers = mine.entry["policy"]["signers_file"].as_str().unwrap();
+        assert!(Path::new(signers).is_absolute() && signers.ends_with("signers.json"), "{signers}");
+        assert_eq!(env["SUBROSA_SIGNERS_FILE"], signers);
+        assert_eq!(env["SUBROSA_SIGNERS_NEEDED"], "2");
+        assert_eq!(env.get("SUBROSA_POLICY_MODE"), None);
+        let revoked = own.settings["revoked_file"].as_str().unwrap();
+        assert!(Path::new(revoked).is_absolute() && revoked.ends_with("revoked"), "{revoked}");
+        assert_eq!(env["SUBROSA_REVOKED_FILE"], revoked);
     }
 
     #[test]
