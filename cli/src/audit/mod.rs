@@ -94,10 +94,10 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
 /// How the command ends that has shown this history.
 fn verdict(history: &History) -> Result<(), Failure> {
     match (history.bad(), history.messages.len()) {
-        (_, 0) => Err(Failure::because(Exit::Failure, "BAD: the history is empty")),
+        (_, 0) => Err(Failure::because(Exit::Failure, "the history is empty, which is BAD")),
         (0, _) => Ok(()),
         (bad, all) => {
-            Err(Failure::because(Exit::Failure, format!("BAD: {bad} of {all} messages do not count")))
+            Err(Failure::because(Exit::Failure, format!("of {all} messages in the history, BAD: {bad}")))
         }
     }
 }

@@ -8,7 +8,7 @@ use subrosa_protocol::{
     audit::{History, Judged},
     id::{Sha256Hash, WorkerName},
     json::Int,
-    record::Event,
+    record::{Event, Record},
 };
 
 use super::{
@@ -56,6 +56,9 @@ struct Row<'a> {
     hash: Sha256Hash,
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<&'static str>,
+    /// An ending's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +118,7 @@ impl<'a> Row<'a> {
             verdict: if message.is_good() { "GOOD" } else { "BAD" },
             hash: message.hash,
             event: record.map(|record| record.event.name()),
+            code: record.and_then(|record| code(&record.event)),
             attempt: record.map(|record| record.attempt),
             at_ms: record.and_then(|record| Int::try_from(record.at_ms).ok()),
             signer: message.signer.as_ref(),
@@ -156,19 +160,7 @@ fn show(history: &History) -> io::Result<()> {
 
 fn show_message(number: usize, message: &Judged) -> io::Result<()> {
     let (style, word) = if message.is_good() { (GOOD, "GOOD") } else { (BAD, "BAD ") };
-    let what = message.record.as_ref().map_or_else(
-        || "no record".to_owned(),
-        |record| {
-            let attempt =
-                if record.attempt > 0 { format!(", attempt {}", record.attempt) } else { String::new() };
-            format!(
-                "{}  {STRONG}{}{STRONG:#}{attempt}{}",
-                utc(record.at_ms),
-                record.event.name(),
-                code(&record.event)
-            )
-        },
-    );
+    let what = message.record.as_ref().map_or_else(|| "no record".to_owned(), what);
     let by = message.signer.map_or_else(String::new, |signer| {
         let role = message.role.map_or("nobody trusted", |role| role.as_str());
         format!("  {FAINT}by {role} {signer}{FAINT:#}")
@@ -182,12 +174,19 @@ fn show_message(number: usize, message: &Judged) -> io::Result<()> {
     }
 }
 
+fn what(record: &Record) -> String {
+    let attempt = Some(record.attempt).filter(|attempt| *attempt > 0);
+    let attempt = attempt.map_or_else(String::new, |attempt| format!(", attempt {attempt}"));
+    let code = code(&record.event).map_or_else(String::new, |code| format!(", {}", visible(code)));
+    format!("{}  {STRONG}{}{STRONG:#}{attempt}{code}", utc(record.at_ms), record.event.name())
+}
+
 /// An ending's code.
-fn code(event: &Event) -> String {
+fn code(event: &Event) -> Option<&str> {
     match event {
         Event::Failed(reason) | Event::Expired(reason) | Event::Cancelled { reason, .. } => {
-            format!(" ({})", visible(&reason.code))
+            Some(&reason.code)
         }
-        _ => String::new(),
+        _ => None,
     }
 }

@@ -65,7 +65,7 @@ impl Verdict {
             (true, true) => Self {
                 class: "good",
                 word: "GOOD",
-                sentence: format!("All {count} records count. The job is {state}."),
+                sentence: format!("All {count} records count, and the job has ended: it is “{state}”."),
             },
             (true, false) => Self {
                 class: "open",
@@ -81,7 +81,7 @@ impl Verdict {
             (false, _) => Self {
                 class: "bad",
                 word: "BAD",
-                sentence: format!("{} of {count} messages do not count.", history.bad()),
+                sentence: format!("Of {count} messages, {} BAD.", are(history.bad())),
             },
         }
     }
@@ -142,7 +142,7 @@ fn signers(history: &History, job: &Description) -> Html {
         let owner = is_owner.then(|| Html::element("span", "faint", [Html::text(" the owner")]));
         Html::element("li", "", [Some(key(signer)), owner].into_iter().flatten())
     });
-    Html::element("ul", "plain", items.collect::<Vec<_>>())
+    Html::element("ul", "", items.collect::<Vec<_>>())
 }
 
 /// The timeline.
@@ -256,11 +256,16 @@ fn time(at_ms: u64) -> Html {
     Html::element("time", "", [Html::text(utc(at_ms))])
 }
 
+fn are(number: usize) -> String {
+    if number == 1 { "1 is".to_owned() } else { format!("{number} are") }
+}
+
 /// A length of time, in the unit that suits it.
 fn span(ms: u64) -> String {
     let (s, m) = (ms / 1000, ms / 60_000);
     match ms {
         0..1_000 => format!("{ms} ms"),
+        1_000..120_000 if ms % 1000 == 0 => format!("{s} s"),
         1_000..120_000 => format!("{s}.{} s", ms % 1000 / 100),
         120_000..7_200_000 => format!("{m} min {} s", s % 60),
         _ => format!("{} h {} min", m / 60, m % 60),
