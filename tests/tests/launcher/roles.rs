@@ -268,7 +268,7 @@ async fn the_list_of_jobs_is_for_auditors() {
         let said: Value = serde_json::from_slice(&output.stdout).unwrap();
         (output.status.code(), said)
     };
-    for args in [&["jobs"][..], &["status", "12345678"]] {
+    for args in [&["jobs"][..], &["status", "12345678"], &["audit", "export", &"0".repeat(64)]] {
         let (code, said) = command(args, "alice", "client").await;
         assert_eq!(code, Some(4), "{said}");
         assert_eq!(said["error"]["code"], "denied");
@@ -279,6 +279,8 @@ async fn the_list_of_jobs_is_for_auditors() {
     let (code, said) = command(&["jobs"], "auditor", "audit").await;
     assert_eq!((code, &said["jobs"]), (Some(0), &json!([])), "{said}");
     let (code, said) = command(&["status", "12345678"], "auditor", "audit").await;
+    assert_eq!((code, &said["error"]["code"]), (Some(8), &json!("unknown_job")), "{said}");
+    let (code, said) = command(&["audit", "export", &"0".repeat(64)], "auditor", "audit").await;
     assert_eq!((code, &said["error"]["code"]), (Some(8), &json!("unknown_job")), "{said}");
     // A client may listen under its own token only, and the doctor says so.
     let (code, said) = command(&["doctor", "--patience", "1"], "alice", "client").await;
