@@ -397,7 +397,7 @@ impl Job {
     ) -> Result<Outcome<T>, JobError> {
         let finished = (&mut self.outcome).await.unwrap_or(Err(JobError::Closed))?;
         let Finished { taken: Taken { opened, receipt }, worker, attempt, timings } = finished;
-        Ok(Outcome { value: read(&opened)?, worker, attempt, receipt: Arc::new(receipt), timings })
+        Ok(Outcome { value: read(&opened)?, worker, attempt, receipt: Arc::from(receipt), timings })
     }
 }
 

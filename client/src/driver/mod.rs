@@ -85,7 +85,7 @@ enum Session {
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) opened: Arc<Opened>,
-    pub(crate) receipt: SaltedReceipt,
+    pub(crate) receipt: Box<SaltedReceipt>,
 }
 
 /// How a job is over for this client.

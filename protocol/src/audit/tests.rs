@@ -245,6 +245,9 @@ fn without_an_ending_a_history_is_good_and_unfinished() {
     assert!(!nothing.is_good() && !nothing.is_finished(), "a history has a beginning");
 }
 
+/// A name, a history, and what is BAD in it: which message, and the word for why.
+type Case<'a> = (&'a str, Story, &'a [(usize, &'a str)]);
+
 #[test]
 fn every_kind_of_tampering_is_named() {
     let whole = Story::whole;
@@ -259,7 +262,7 @@ fn every_kind_of_tampering_is_named() {
         Story::running().without(3).then(signer, 2, Event::Running { instance: instance(seed) })
     };
     let failed = || Event::Failed(reason("client_gone"));
-    let cases: &[(&str, Story, &[(usize, &str)])] = &[
+    let cases: &[Case<'_>] = &[
         ("honest", whole(), &[]),
         // Missing.
         ("dropped from the middle", whole().without(3), &[(4, "missing")]),

@@ -265,7 +265,7 @@ fn span(ms: u64) -> String {
     let (s, m) = (ms / 1000, ms / 60_000);
     match ms {
         0..1_000 => format!("{ms} ms"),
-        1_000..120_000 if ms % 1000 == 0 => format!("{s} s"),
+        1_000..120_000 if ms.is_multiple_of(1000) => format!("{s} s"),
         1_000..120_000 => format!("{s}.{} s", ms % 1000 / 100),
         120_000..7_200_000 => format!("{m} min {} s", s % 60),
         _ => format!("{} h {} min", m / 60, m % 60),

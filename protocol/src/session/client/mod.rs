@@ -232,7 +232,7 @@ pub enum Done {
         /// The result.
         opened: Opened,
         /// The worker's receipt for it.
-        receipt: SaltedReceipt,
+        receipt: Box<SaltedReceipt>,
     },
     /// With a result whose receipt does not hold. Nothing of the result is handed out.
     Unproven {
@@ -258,9 +258,11 @@ impl AwaitDone {
                     Done::Failed(Failure { session: OwesAcknowledgement { channel: self.channel }, error })
                 }
                 None => match self.channel.take_receipt(&mut opened) {
-                    Ok(receipt) => {
-                        Done::Result { session: OwesStatus { channel: self.channel }, opened, receipt }
-                    }
+                    Ok(receipt) => Done::Result {
+                        session: OwesStatus { channel: self.channel },
+                        opened,
+                        receipt: Box::new(receipt),
+                    },
                     Err(error) => Done::Unproven { session: OwesRefusal { channel: self.channel }, error },
                 },
             }),
