@@ -1,4 +1,4 @@
-"""Section 8: receipts."""
+"""Section 6: receipts."""
 
 from jose import thumbprint, verify_compact
 from refused import Refused, require

@@ -22,6 +22,7 @@ mod outages;
 mod overtaken;
 mod policies;
 mod races;
+mod receipts;
 mod reload;
 mod trust;
 
