@@ -168,8 +168,10 @@ impl From<LaunchError> for Failure {
             LaunchError::Refused { .. } => Exit::Refused,
             LaunchError::NoLauncher(RequestError::Denied { .. }) => Exit::Denied,
             LaunchError::NoLauncher(_) => Exit::Unreachable,
-            LaunchError::Worker(_) | LaunchError::Job(_) => Exit::Usage,
-            _ => Exit::Failure,
+            LaunchError::Ended { .. } => Exit::JobFailed,
+            LaunchError::Malformed => Exit::Failure,
+            // The job, or what was made of it before.
+            _ => Exit::Usage,
         };
         Self::new(exit, error)
     }

@@ -2,12 +2,15 @@
 
 use std::{io, path::PathBuf};
 
-use clap::Subcommand;
+use clap::{
+    Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_client::{
     SigningKey, Thumbprint,
     identity::{
-        PublicKey,
+        KeyType, PublicKey,
         file::{self, KeyFileError},
     },
 };
@@ -24,6 +27,9 @@ pub(crate) enum Command {
     New {
         /// The file; an existing one is never overwritten
         file: PathBuf,
+        /// The kind of key
+        #[arg(long = "type", value_name = "TYPE", default_value_t, value_parser = key_type())]
+        key_type: KeyType,
     },
     /// Print a key's public half, as a JWK for a trust file
     Show {
@@ -43,11 +49,17 @@ impl From<KeyFileError> for Failure {
     }
 }
 
+/// The kinds, for the help and completions as well.
+fn key_type() -> impl TypedValueParser<Value = KeyType> {
+    PossibleValuesParser::new([KeyType::Ed25519, KeyType::Secp256k1].map(KeyType::as_str))
+        .try_map(|kind| kind.parse::<KeyType>())
+}
+
 pub(crate) fn run(command: &Command, json: bool) -> Result<(), Failure> {
     match command {
-        Command::New { file } => {
+        Command::New { file, key_type } => {
             // Straight from the system: whoever found a generator's seed could make the key again.
-            let key = SigningKey::generate(&mut UnwrapErr(SysRng));
+            let key = SigningKey::generate_type(*key_type, &mut UnwrapErr(SysRng));
             file::create(file, &key)?;
             let thumbprint = key.thumbprint();
             if json {
@@ -77,7 +89,7 @@ fn show(thumbprint: Thumbprint, json: bool) -> io::Result<()> {
 }
 
 /// The public half of the key in this file.
-fn public(path: &PathBuf) -> Result<PublicKey, Failure> {
+pub(crate) fn public(path: &PathBuf) -> Result<PublicKey, Failure> {
     match file::load_public(path) {
         Ok(key) => Ok(key),
         // With a private member: then the rules for private key files hold.

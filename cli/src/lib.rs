@@ -4,24 +4,27 @@
 //! | module | what |
 //! |---|---|
 //! | [`demo`] | everything in one go, telling the story as it happens |
-//! | `dev`, `run`, `verify`, `audit`, `status`, `jobs`, `workers`, `key`, `doctor`, `manual` | the other commands, a module each |
-//! | `nats`, `job_id`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
+//! | `dev`, `run`, `job`, `verify`, `audit`, `status`, `jobs`, `workers`, `key`, `cert`, `doctor`, `manual` | the other commands, a module each |
+//! | `nats`, `job_id`, `new_file`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
 //! | [`local`] | a whole deployment on this machine: server, launcher, workers |
 //! | [`server`] | a real nats-server, found or provided |
 
 mod audit;
+mod cert;
 pub mod demo;
 mod dev;
 mod doctor;
 mod exit;
 mod internal;
 mod interrupt;
+mod job;
 mod job_id;
 mod jobs;
 mod key;
 pub mod local;
 mod manual;
 mod nats;
+mod new_file;
 mod output;
 mod run;
 pub mod server;
@@ -55,6 +58,9 @@ enum Command {
     Dev(dev::Args),
     /// Run one job, and print its result
     Run(run::Args),
+    /// Make jobs that several parties sign before they are launched
+    #[command(subcommand)]
+    Job(job::Command),
     /// Check what somebody else has signed, offline
     #[command(subcommand)]
     Verify(verify::Command),
@@ -67,6 +73,9 @@ enum Command {
     /// Make signing keys, and show them
     #[command(subcommand)]
     Key(key::Command),
+    /// Vouch for workers' keys as an authority, and look at what one says
+    #[command(subcommand)]
+    Cert(cert::Command),
     /// Keep jobs' histories as evidence, and judge them offline
     #[command(subcommand)]
     Audit(audit::Command),
@@ -92,11 +101,13 @@ impl Command {
             Self::Dev(args) => block_on(dev::run(args, json)),
             Self::Run(args) => block_on(run::run(args, json)),
             Self::Verify(command) => verify::run(&command, json),
+            Self::Job(command) => job::run(&command, json),
             Self::Status(args) => block_on(droppable(status::run(args, json))),
             Self::Jobs(args) => block_on(droppable(jobs::run(args, json))),
             Self::Workers(args) => block_on(droppable(workers::run(args, json))),
             Self::Key(command) => key::run(&command, json),
             Self::Audit(command) => command.run(json),
+            Self::Cert(command) => cert::run(&command, json),
             Self::Doctor(args) => block_on(droppable(doctor::run(args, json))),
             Self::Completions(args) => manual::completions(&args, Cli::command()),
             Self::Man(args) => manual::man(&args, Cli::command(), json),

@@ -9,6 +9,7 @@ use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
+use subrosa_transport::now_ms;
 
 use crate::exit::{Exit, Failure};
 
@@ -85,4 +86,38 @@ pub(crate) fn time(at_ms: u64) -> String {
         .and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok())
         .map(|at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string())
         .unwrap_or_else(|| "?".to_owned())
+}
+
+/// A time for people, and exactly.
+pub(crate) fn moment(at_ms: u64) -> String {
+    let exact = i64::try_from(at_ms).ok().and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
+    let exact = exact.map_or_else(|| "?".to_owned(), |at| at.to_string());
+    let now = now_ms();
+    let near = match at_ms.checked_sub(now) {
+        Some(ahead) => format!("in {}", span(ahead)),
+        None => format!("{} ago", span(now - at_ms)),
+    };
+    format!("{} ({exact}, {near})", time(at_ms))
+}
+
+/// A time span for people, exact to a second.
+pub(crate) fn span(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}")).collect();
+    if parts.is_empty() { format!("{ms} ms") } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_read_well() {
+        assert_eq!(span(600_000), "10 min");
+        assert_eq!(span(86_400_000), "24 h");
+        assert_eq!(span(3_661_000), "1 h 1 min 1 s");
+        assert_eq!(span(10), "10 ms");
+    }
 }

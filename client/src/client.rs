@@ -8,15 +8,18 @@ use std::{
     time::Duration,
 };
 
-use rand::{RngExt as _, distr::Alphanumeric};
 use subrosa_protocol::{
     identity::{SigningKey, Trust},
+    launch::LaunchRequest,
     subject::{Namespace, ReplyPrefix},
 };
 use subrosa_transport::{Connection, LiveTrust};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{ClientError, JobBuilder, dispatch::Dispatch, launcher::Launchers};
+use crate::{
+    ClientError, JobBuilder, JobSecrets, PreparedJob, dispatch::Dispatch, launcher::Launchers,
+    prepare::random_token,
+};
 
 /// How long things may take.
 #[derive(Clone, Debug)]
@@ -139,9 +142,7 @@ impl Connect {
     }
 
     async fn connect(self) -> Result<Client, ClientError> {
-        let token = self
-            .reply_token
-            .unwrap_or_else(|| rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect());
+        let token = self.reply_token.unwrap_or_else(random_token);
         let reply = self.namespace.reply(&token)?;
         let mut trust = LiveTrust::from(self.trust);
         if let Some(revoked) = self.revoked_file {
@@ -239,6 +240,17 @@ impl Client {
     /// A job for this worker, to be described and launched.
     pub fn job(&self, worker: impl Into<String>) -> JobBuilder<'_> {
         JobBuilder::new(self, worker.into())
+    }
+
+    /// A job that was made before, as by [`Draft::prepare`](crate::Draft::prepare), to be launched by this
+    /// client, which has to listen under the job's reply token.
+    pub fn prepared(&self, request: LaunchRequest, secrets: JobSecrets) -> JobBuilder<'_, PreparedJob> {
+        JobBuilder::prepared(self, PreparedJob { request, secrets })
+    }
+
+    /// The token of `subrosa.v1.client.<token>` that this client listens under.
+    pub fn reply_token(&self) -> &str {
+        self.0.reply.token()
     }
 
     /// Waits until the end of every finished job is recorded, for 30 s by default. To be called before the

@@ -4,7 +4,7 @@ use std::fmt;
 
 use subrosa_protocol::{
     identity::{RevokedError, Thumbprint, Untrusted},
-    job,
+    job, launch,
     receipt::ReceiptError,
     refusal::{Code, StepCode},
     subject::SubjectError,
@@ -12,6 +12,8 @@ use subrosa_protocol::{
 };
 use subrosa_transport::{ConnectError, RequestError};
 use thiserror::Error;
+
+use crate::SecretsError;
 
 /// A client that could not be made.
 #[derive(Debug, Error)]
@@ -44,6 +46,29 @@ pub enum LaunchError {
     /// The payload that is to be bound has no JSON form.
     #[error("the payload to be bound cannot be written: {0}")]
     Input(#[from] BodyError),
+    /// The launch request is one that no launcher takes: its signatures or times, as a rule.
+    #[error(transparent)]
+    Request(#[from] launch::LaunchError),
+    /// The reply token is none.
+    #[error(transparent)]
+    ReplyToken(#[from] SubjectError),
+    /// The secrets of a prepared job are not its own.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// A prepared job is answered where this client does not listen.
+    #[error("the job is answered under {wanted}, but this client listens under {found}: set its reply token")]
+    Reply {
+        /// The prefix in the job.
+        wanted: String,
+        /// The client's prefix.
+        found: String,
+    },
+    /// The job was launched before, and is over.
+    #[error("the job was launched before, and has ended: {state}")]
+    Ended {
+        /// `failed`, `cancelled`, `expired` or `closed`.
+        state: String,
+    },
     /// A launcher refuses it.
     #[error("the launcher refuses the job: {message} ({code})")]
     Refused {

@@ -1,28 +1,25 @@
 //! Describing a job, launching it, and waiting for what comes of it.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, future::Future, sync::Arc, time::Duration};
 
-use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use serde::{Serialize, de::DeserializeOwned};
 use subrosa_protocol::{
-    hpke::RecipientKey,
-    id::{JobId, Sha256Hash},
+    id::JobId,
     identity::{SigningKey, Thumbprint},
-    job::{Description, Job as JobDocument, MAX_SPAN_MS},
     launch::LaunchRequest,
-    receipt::{Salt, SaltedReceipt},
-    secret::Secret,
+    receipt::SaltedReceipt,
     session::client::Launched,
     subject::Service,
-    wire::{BodyError, Erased, Json, Opened, Raw, body_hash},
+    wire::{Erased, Opened},
 };
 use subrosa_transport::{RequestError, now_ms};
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Client, EventStream, HandlerError, JobError, LaunchError, Parameters, Timings,
-    driver::{self, Handlers, Taken, Tokens},
+    Client, Draft, EventStream, HandlerError, JobError, JobSecrets, LaunchError, Parameters, PreparedJob,
+    Timings,
+    driver::{self, Handlers, Taken},
     event,
     handler::{Answer, Handler},
     linger::{Left, Token, linger},
@@ -57,33 +54,34 @@ pub struct Bytes(pub Vec<u8>);
 /// # }
 /// ```
 #[must_use = "a job is launched by `launch`"]
-pub struct JobBuilder<'a> {
+pub struct JobBuilder<'a, J = Described<'a>> {
     client: &'a Client,
-    worker: String,
-    label: Option<String>,
-    expires_in: Duration,
-    timeout: Duration,
-    max_attempts: u16,
-    signers: Vec<&'a SigningKey>,
-    input: Option<Result<Sha256Hash, BodyError>>,
+    job: J,
     handlers: Handlers,
+}
+
+/// A job that is made as it is launched.
+#[derive(Debug)]
+pub struct Described<'a> {
+    draft: Draft,
+    signers: Vec<&'a SigningKey>,
 }
 
 impl<'a> JobBuilder<'a> {
     pub(crate) fn new(client: &'a Client, worker: String) -> Self {
-        Self {
-            client,
-            worker,
-            label: None,
-            expires_in: Duration::from_secs(600),
-            timeout: Duration::from_secs(600),
-            max_attempts: 3,
-            signers: Vec::new(),
-            input: None,
-            handlers: Handlers::none(),
-        }
+        let job = Described { draft: Draft::new(worker), signers: Vec::new() };
+        Self { client, job, handlers: Handlers::none() }
     }
+}
 
+impl<'a> JobBuilder<'a, PreparedJob> {
+    pub(crate) fn prepared(client: &'a Client, job: PreparedJob) -> Self {
+        Self { client, job, handlers: Handlers::none() }
+    }
+}
+
+/// What answers the worker, whichever way the job was made.
+impl<J> JobBuilder<'_, J> {
     /// What answers the worker's `options`. It is given the worker's public parameters, and asked again if
     /// a further attempt is made.
     pub fn options<F, Fut, T>(mut self, handler: F) -> Self
@@ -125,6 +123,51 @@ impl<'a> JobBuilder<'a> {
         self
     }
 
+    /// What judges the result before the job is closed, and makes the client's status. If it fails, the job
+    /// has failed.
+    pub fn status<F, Fut, T>(mut self, handler: F) -> Self
+    where
+        F: Fn(Parameters) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, HandlerError>> + Send + 'static,
+        T: Serialize + Send + 'static,
+    {
+        self.handlers.status = Handler::new(handler, Answer::json);
+        self
+    }
+
+    /// The client's status, whatever the result is.
+    pub fn status_value(mut self, status: impl Serialize + Send + Sync + 'static) -> Self {
+        self.handlers.status = Handler::value(status);
+        self
+    }
+}
+
+impl<'a> JobBuilder<'a> {
+    /// A public text of up to 1 KiB. Everyone between client and worker can read it.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.job.draft.label = Some(label.into());
+        self
+    }
+
+    /// How long the job may wait for a worker. 10 minutes by default, at most 24 h.
+    pub fn expires_in(mut self, expires_in: Duration) -> Self {
+        self.job.draft.expires_in = expires_in;
+        self
+    }
+
+    /// How long one attempt may run once it has the payload. 10 minutes by default, at most 24 h.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.job.draft.timeout = timeout;
+        self
+    }
+
+    /// How many attempts may be made if workers are lost: 1 to 10, 3 by default. A failure that the worker
+    /// returns is never tried again.
+    pub fn max_attempts(mut self, max_attempts: u16) -> Self {
+        self.job.draft.max_attempts = max_attempts;
+        self
+    }
+
     /// Binds the job to this payload: its signers approve that and no other. The worker refuses any other
     /// that a handler may make, and the hash in the job, which is public, is salted.
     ///
@@ -143,62 +186,19 @@ impl<'a> JobBuilder<'a> {
     /// # }
     /// ```
     pub fn bind_input(mut self, payload: &impl Serialize) -> Self {
-        self.input = Some(body_hash(Json(payload)));
+        self.job.draft = self.job.draft.bind_input(payload);
         self
     }
 
     /// As [`JobBuilder::bind_input`], for a payload of bytes.
     pub fn bind_input_bytes(mut self, payload: &[u8]) -> Self {
-        self.input = Some(body_hash(Raw(payload)));
-        self
-    }
-
-    /// What judges the result before the job is closed, and makes the client's status. If it fails, the job
-    /// has failed.
-    pub fn status<F, Fut, T>(mut self, handler: F) -> Self
-    where
-        F: Fn(Parameters) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<T, HandlerError>> + Send + 'static,
-        T: Serialize + Send + 'static,
-    {
-        self.handlers.status = Handler::new(handler, Answer::json);
-        self
-    }
-
-    /// The client's status, whatever the result is.
-    pub fn status_value(mut self, status: impl Serialize + Send + Sync + 'static) -> Self {
-        self.handlers.status = Handler::value(status);
-        self
-    }
-
-    /// A public text of up to 1 KiB. Everyone between client and worker can read it.
-    pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
-        self
-    }
-
-    /// How long the job may wait for a worker. 10 minutes by default, at most 24 h.
-    pub fn expires_in(mut self, expires_in: Duration) -> Self {
-        self.expires_in = expires_in;
-        self
-    }
-
-    /// How long one attempt may run once it has the payload. 10 minutes by default, at most 24 h.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// How many attempts may be made if workers are lost: 1 to 10, 3 by default. A failure that the worker
-    /// returns is never tried again.
-    pub fn max_attempts(mut self, max_attempts: u16) -> Self {
-        self.max_attempts = max_attempts;
+        self.job.draft = self.job.draft.bind_input_bytes(payload);
         self
     }
 
     /// Another party's signature, which authorises the job but does not make that party its owner.
     pub fn signed_by(mut self, key: &'a SigningKey) -> Self {
-        self.signers.push(key);
+        self.job.signers.push(key);
         self
     }
 
@@ -212,49 +212,74 @@ impl<'a> JobBuilder<'a> {
     ///
     /// Not cancel safe: the job may be launched or not. Without its keys nobody can answer it.
     pub async fn launch(self) -> Result<Job, LaunchError> {
-        let client = self.client.0.clone();
-        let launched_at = Instant::now();
-        // No generator of ours: whoever found its seed later could make these keys again.
-        let mut system = UnwrapErr(SysRng);
-        let key = RecipientKey::generate(&mut system);
-        let bound = self.input.transpose()?.map(|payload| {
-            let salt = Salt::random(&mut system);
-            (salt.payload_hash(payload), salt)
-        });
-        let (input, input_salt) = bound.unzip();
-        let tokens = Tokens {
-            cancel: Secret::random(&mut system),
-            close: Secret::random(&mut system),
-            input: input_salt,
-        };
-        let created_ms = now_ms();
-        let document = JobDocument::new(Description {
-            worker: self.worker.parse()?,
-            client: client.identity.as_ref().map(SigningKey::thumbprint),
-            label: self.label,
-            client_key: *key.public(),
-            psk_id: None,
-            reply: client.reply.clone(),
-            created_ms,
-            expires_ms: created_ms.saturating_add(milliseconds(self.expires_in)),
-            timeout_ms: milliseconds(self.timeout),
-            max_attempts: self.max_attempts,
-            cancel: Sha256Hash::of(tokens.cancel.expose()),
-            close: Sha256Hash::of(Sha256Hash::of(tokens.close.expose()).0),
-            input,
-        })?;
-        let id = *document.id();
-        let signers: Vec<&SigningKey> = client.identity.iter().chain(self.signers).collect();
-        let request = LaunchRequest::new(document.clone(), &signers);
+        let Self { client, job: Described { mut draft, signers }, handlers } = self;
+        let identity = client.0.identity.as_ref();
+        draft.owner = identity.map(SigningKey::thumbprint);
+        let PreparedJob { request, secrets } = draft.prepare_under(client.0.reply.clone())?;
+        let signers: Vec<&SigningKey> = identity.into_iter().chain(signers).collect();
+        let request = LaunchRequest::new(request.job().clone(), &signers)?;
+        let signers = signers.iter().map(|key| key.thumbprint()).collect();
+        launch(client, PreparedJob { request, secrets }, signers, handlers, Unanswered::Cancel).await
+    }
+}
 
-        // Listened for from before the launch: a worker may be quick.
-        let mail = client.dispatch.listen(id);
-        let admission = client.timing.admission;
-        let admitted = client.launchers.launch(document.worker(), request.bytes(), admission).await;
-        if let Err(error) = admitted {
+impl JobBuilder<'_, PreparedJob> {
+    /// Launches the job. If no launcher answers, it can be launched again with the same secrets.
+    ///
+    /// # Errors
+    ///
+    /// A request that no launcher would take, secrets of another job, a client that does not listen under the
+    /// job's reply token, a launcher that refuses it, or none that answers. See [`LaunchError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the job may be launched or not.
+    pub async fn launch(self) -> Result<Job, LaunchError> {
+        let Self { client, job: prepared, handlers } = self;
+        let PreparedJob { request, secrets } = &prepared;
+        secrets.check_job(request.job())?;
+        request.check_times(now_ms())?;
+        let signers = request.verify()?.iter().copied().collect();
+        let reply = &request.job().description().reply;
+        if *reply != client.0.reply {
+            return Err(LaunchError::Reply { wanted: reply.to_string(), found: client.0.reply.to_string() });
+        }
+        launch(client, prepared, signers, handlers, Unanswered::Leave).await
+    }
+}
+
+/// What becomes of a job that no launcher has answered for, and that may be queued all the same.
+#[derive(PartialEq, Eq)]
+enum Unanswered {
+    /// It is cancelled, before workers wait for nobody: nobody has its keys any more.
+    Cancel,
+    /// It is left to be launched again.
+    Leave,
+}
+
+async fn launch(
+    client: &Client,
+    prepared: PreparedJob,
+    signers: BTreeSet<Thumbprint>,
+    handlers: Handlers,
+    unanswered: Unanswered,
+) -> Result<Job, LaunchError> {
+    let (client, launched_at) = (client.0.clone(), Instant::now());
+    let PreparedJob { request, secrets: JobSecrets { key, tokens, .. } } = prepared;
+    let document = request.job().clone();
+    let id = *document.id();
+
+    // Listened for from before the launch: a worker may be quick.
+    let mail = client.dispatch.listen(id);
+    let admission = client.timing.admission;
+    let admitted = client.launchers.launch(document.worker(), request.bytes(), admission).await;
+    match admitted {
+        Ok(state) if state.is_end() => return Err(LaunchError::Ended { state: state.state }),
+        Ok(_) => {}
+        Err(error) => {
             let denied = matches!(error, LaunchError::NoLauncher(RequestError::Denied { .. }));
-            if !denied && !matches!(error, LaunchError::Refused { .. }) {
-                // It may be queued all the same: it is cancelled, before workers wait for nobody.
+            let refused = denied || matches!(error, LaunchError::Refused { .. });
+            if !refused && unanswered == Unanswered::Cancel {
                 let token = Token { service: Service::Cancel, secret: tokens.cancel };
                 let expires_ms = document.description().expires_ms;
                 let left = Left { job: id, token, closed: None, expires_ms, now: true };
@@ -262,33 +287,27 @@ impl<'a> JobBuilder<'a> {
             }
             return Err(error);
         }
-        let queued = launched_at.elapsed();
-
-        let thumbprints = signers.iter().map(|key| key.thumbprint()).collect();
-        let launched = Launched::new(document, thumbprints, key, client.connection.max_payload());
-        let (reporter, events) = event::channel();
-        let (result, outcome) = oneshot::channel();
-        let dropped = CancellationToken::new();
-        let timings = Timings { queued, ..Timings::default() };
-        let driver = driver::Driver::new(client, launched, request, self.handlers, tokens).reporting(
-            reporter,
-            launched_at,
-            timings,
-        );
-        tokio::spawn(driver.run(mail, result, dropped.clone()));
-        Ok(Job { id, events: Some(events), outcome, dropped: Some(dropped) })
     }
+    let queued = launched_at.elapsed();
+
+    let launched = Launched::new(document, signers, key, client.connection.max_payload());
+    let (reporter, events) = event::channel();
+    let (result, outcome) = oneshot::channel();
+    let dropped = CancellationToken::new();
+    let timings = Timings { queued, ..Timings::default() };
+    let driver = driver::Driver::new(client, launched, request, handlers, tokens).reporting(
+        reporter,
+        launched_at,
+        timings,
+    );
+    tokio::spawn(driver.run(mail, result, dropped.clone()));
+    Ok(Job { id, events: Some(events), outcome, dropped: Some(dropped) })
 }
 
-impl fmt::Debug for JobBuilder<'_> {
+impl<J> fmt::Debug for JobBuilder<'_, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JobBuilder({})", self.worker)
+        f.write_str("JobBuilder")
     }
-}
-
-/// Milliseconds; what is beyond the limit stays beyond it, to be refused by name.
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(MAX_SPAN_MS + 1).min(MAX_SPAN_MS + 1)
 }
 
 /// A launched job. Dropping it gives the job up: its keys are overwritten, and it is cancelled.

@@ -33,10 +33,12 @@ mod handler;
 mod job;
 mod launcher;
 mod linger;
+mod prepare;
 
 pub use subrosa_protocol::{
     id::{JobId, NameError},
     identity::{self, SigningKey, Thumbprint, Trust},
+    launch::LaunchRequest,
     receipt::{self, Receipt, ReceiptError, Salt, SaltedReceipt},
     refusal::{Code, StepCode},
     subject::Namespace,
@@ -48,6 +50,7 @@ pub use self::{
     error::{ClientError, HandlerError, JobError, LaunchError, UntrustedWorker},
     event::{Event, EventStream, State, Timings},
     handler::Parameters,
-    job::{Bytes, Job, JobBuilder, Outcome},
+    job::{Bytes, Described, Job, JobBuilder, Outcome},
     launcher::{JobState, KnownWorker, Launchers},
+    prepare::{Draft, JobSecrets, PreparedJob, SecretsError, check_input},
 };

@@ -119,7 +119,8 @@ fn requests() -> Vec<Vec<u8>> {
     for description in descriptions() {
         let job = written(&description);
         for signers in [&[][..], &[owner][..], &[owner, worker][..]] {
-            requests.push(LaunchRequest::new(job.clone(), signers).bytes().to_vec());
+            requests
+                .push(LaunchRequest::new(job.clone(), signers).expect("each signs once").bytes().to_vec());
         }
     }
     requests
@@ -171,7 +172,7 @@ fn instance() -> Instance {
 fn events() -> Vec<(u16, Event)> {
     let instance = instance();
     let times = Times { taken_ms: Int::try_from(NOW_MS).ok(), done_ms: Some(Int::MAX), ..Times::default() };
-    let request = LaunchRequest::new(written(&description()), &[]).bytes().to_vec();
+    let request = LaunchRequest::unsigned(written(&description())).bytes().to_vec();
     vec![
         (0, Event::Queued { request }),
         (1, Event::Taken { instance }),

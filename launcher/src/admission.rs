@@ -180,7 +180,7 @@ mod tests {
             close: Sha256Hash::of("close"),
             input: None,
         });
-        LaunchRequest::new(job.unwrap(), &[]).bytes().to_vec()
+        LaunchRequest::unsigned(job.unwrap()).bytes().to_vec()
     }
 
     fn refusal(subject: &str, payload: &[u8]) -> Code {

@@ -1,6 +1,8 @@
 //! The job: public, immutable, named by its own hash.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use thiserror::Error;
 
 use crate::{
@@ -22,6 +24,9 @@ pub const MAX_SPAN_MS: u64 = 24 * 60 * 60 * 1000;
 pub const MAX_LABEL_BYTES: usize = 1024;
 /// The longest name of a pre-shared key, in bytes.
 pub const MAX_PSK_ID_BYTES: usize = 256;
+
+/// The one suite so far.
+const SUITE: &str = "x25519";
 
 /// Why a job was refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -199,7 +204,7 @@ impl Job {
             worker: d.worker.clone(),
             client: d.client,
             label: d.label.clone(),
-            suite: "x25519".to_owned(),
+            suite: SUITE.to_owned(),
             client_key: b64u(d.client_key.as_bytes()),
             psk_id: d.psk_id.clone(),
             reply: d.reply.to_string(),
@@ -226,7 +231,7 @@ impl Job {
             return Err(JobError::Unsupported { what: "another protocol version" });
         }
         let preamble: Preamble = json::parse(&bytes)?;
-        if preamble.suite.is_some_and(|suite| suite != "x25519") {
+        if preamble.suite.is_some_and(|suite| suite != SUITE) {
             return Err(JobError::Unsupported { what: "another suite" });
         }
         if preamble.crit.iter().any(|name| !UNDERSTOOD.contains(&name.as_str())) {
@@ -267,6 +272,17 @@ impl Job {
     /// What the job says.
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// The names of the members that this implementation ignores. Whoever signs the job signs them, too.
+    pub fn unknown_members(&self) -> Vec<String> {
+        let members: BTreeMap<String, IgnoredAny> = json::parse(&self.bytes).unwrap_or_default();
+        members.into_keys().filter(|name| !UNDERSTOOD.contains(&name.as_str())).collect()
+    }
+
+    /// The suite that the two ends use.
+    pub fn suite(&self) -> &'static str {
+        SUITE
     }
 
     /// The worker that is to run it.

@@ -63,6 +63,20 @@ pub enum LaunchError {
         /// The owner.
         owner: Thumbprint,
     },
+    /// The key has signed already: a second signature by it would count for nothing.
+    #[error("the key {key} has signed the job already")]
+    AlreadySigned {
+        /// The key.
+        key: Thumbprint,
+    },
+    /// Signatures of another job, which are worth nothing to this one.
+    #[error("it is the job {found}, not {expected}")]
+    AnotherJob {
+        /// The job that it should be.
+        expected: JobId,
+        /// The job that it is.
+        found: JobId,
+    },
     /// The job is not for now.
     #[error("the job was made {ahead_ms} ms in the future: check the clocks")]
     NotYet {
@@ -83,9 +97,12 @@ impl LaunchError {
             Self::BadSignature { .. } => Code::BadSignature,
             Self::OwnerMissing { .. } => Code::Unauthorized,
             Self::Expired => Code::Expired,
-            Self::Json(_) | Self::Payload(_) | Self::Signatures { .. } | Self::NotYet { .. } => {
-                Code::BadRequest
-            }
+            Self::Json(_)
+            | Self::Payload(_)
+            | Self::Signatures { .. }
+            | Self::AlreadySigned { .. }
+            | Self::AnotherJob { .. }
+            | Self::NotYet { .. } => Code::BadRequest,
         }
     }
 }
@@ -131,7 +148,10 @@ impl Signers {
 /// #     reply: namespace.reply("AliceAliceAlice01")?, created_ms: now_ms, expires_ms: now_ms + 1,
 /// #     timeout_ms: 1, max_attempts: 1, cancel: Sha256Hash([0; 32]), close: Sha256Hash([0; 32]), input: None,
 /// # })?;
-/// let sent = LaunchRequest::new(job, &[&alice, &controller]);
+/// let drafted = LaunchRequest::unsigned(job);
+///
+/// // each on a machine of its own, in any order
+/// let sent = drafted.signed_by(&controller)?.signed_by(&alice)?;
 ///
 /// // at the launcher, and again at the worker
 /// let request = LaunchRequest::parse(sent.bytes(), &namespace)?;
@@ -154,12 +174,73 @@ struct Wire {
 }
 
 impl LaunchRequest {
+    /// A launch request for `job` that nobody has signed yet.
+    pub fn unsigned(job: Job) -> Self {
+        Self::with(job, Vec::new())
+    }
+
     /// A launch request for `job`, signed by each of `signers`.
-    pub fn new(job: Job, signers: &[&SigningKey]) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// More than [`MAX_SIGNATURES`] signers.
+    pub fn new(job: Job, signers: &[&SigningKey]) -> Result<Self, LaunchError> {
+        if signers.len() > MAX_SIGNATURES {
+            return Err(LaunchError::Signatures { found: signers.len() });
+        }
         let payload = b64u(job.bytes());
         let signatures = signers.iter().map(|key| Signature::sign(key, Typ::Job, &payload)).collect();
-        let wire = Wire { payload, signatures };
+        Self::with(job, signatures).small()
+    }
+
+    fn with(job: Job, signatures: Vec<Signature>) -> Self {
+        let wire = Wire { payload: b64u(job.bytes()), signatures };
         Self { bytes: json::to_vec(&wire), wire, job }
+    }
+
+    /// What is written has to be read.
+    fn small(self) -> Result<Self, LaunchError> {
+        match self.bytes.len() {
+            bytes if bytes > MAX_REQUEST_BYTES => Err(LaunchError::TooLarge { bytes }),
+            _ => Ok(self),
+        }
+    }
+
+    /// The same request with one more signature.
+    ///
+    /// # Errors
+    ///
+    /// A key that has signed already, more than [`MAX_SIGNATURES`] signatures, or one among those that are
+    /// there that does not hold: nobody would take the request.
+    pub fn signed_by(&self, key: &SigningKey) -> Result<Self, LaunchError> {
+        self.joined(&Self::new(self.job.clone(), &[key])?).and_then(|joined| {
+            match joined.wire.signatures.len() == self.wire.signatures.len() {
+                true => Err(LaunchError::AlreadySigned { key: key.thumbprint() }),
+                false => Ok(joined),
+            }
+        })
+    }
+
+    /// The same request with the signatures of another copy of it, too; each signer once.
+    ///
+    /// # Errors
+    ///
+    /// Another job, more than [`MAX_SIGNATURES`] signatures, or one that does not hold in either copy.
+    pub fn joined(&self, other: &Self) -> Result<Self, LaunchError> {
+        if other.job.id() != self.job.id() {
+            return Err(LaunchError::AnotherJob { expected: *self.job.id(), found: *other.job.id() });
+        }
+        let mut signers = self.holding()?;
+        other.holding()?;
+        let added = other
+            .signatures()
+            .zip(&other.wire.signatures)
+            .filter_map(|(signer, signature)| signers.insert(signer.ok()?).then(|| signature.clone()));
+        let signatures: Vec<Signature> = self.wire.signatures.iter().cloned().chain(added).collect();
+        if signatures.len() > MAX_SIGNATURES {
+            return Err(LaunchError::Signatures { found: signatures.len() });
+        }
+        Self::with(self.job.clone(), signatures).small()
     }
 
     /// Reads a launch request. Only cheap rules are checked; see [`LaunchRequest::verify`].
@@ -205,17 +286,25 @@ impl LaunchRequest {
     ///
     /// One signature that does not verify refuses the whole request.
     pub fn verify(&self) -> Result<Signers, LaunchError> {
-        let mut signers = BTreeSet::new();
-        for (number, signature) in (1..).zip(&self.wire.signatures) {
-            let key = signature
-                .verify(Typ::Job, &self.wire.payload)
-                .map_err(|reason| LaunchError::BadSignature { number, reason })?;
-            signers.insert(key.thumbprint());
-        }
+        let signers = self.holding()?;
         match self.job.description().client {
             Some(owner) if !signers.contains(&owner) => Err(LaunchError::OwnerMissing { owner }),
             _ => Ok(Signers(signers)),
         }
+    }
+
+    /// Whose each signature is, in their order, or why it does not hold.
+    pub fn signatures(&self) -> impl Iterator<Item = Result<Thumbprint, JwsError>> {
+        let verify = |signature: &Signature| signature.verify(Typ::Job, &self.wire.payload);
+        self.wire.signatures.iter().map(move |signature| Ok(verify(signature)?.thumbprint()))
+    }
+
+    /// Who has signed, if every signature holds.
+    fn holding(&self) -> Result<BTreeSet<Thumbprint>, LaunchError> {
+        let numbered = (1..).zip(self.signatures());
+        numbered
+            .map(|(number, signer)| signer.map_err(|reason| LaunchError::BadSignature { number, reason }))
+            .collect()
     }
 
     /// The job.

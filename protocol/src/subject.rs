@@ -221,6 +221,11 @@ impl ReplyPrefix {
         format!("{self}.{job}.{kind}")
     }
 
+    /// The client's token, which the prefix ends in.
+    pub fn token(&self) -> &str {
+        self.0.rsplit('.').next().unwrap_or_default()
+    }
+
     /// All that is sent to this client.
     pub fn any(&self) -> String {
         format!("{self}.*.*")
@@ -279,6 +284,7 @@ mod tests {
         assert_eq!(ns.records_stream(), "SUBROSA_RECORDS");
         assert_eq!("acme-dev".parse::<Namespace>().unwrap().queue_stream(), "ACME-DEV_QUEUE");
         let reply = ns.reply("AliceAliceAlice01").unwrap();
+        assert_eq!(reply.token(), "AliceAliceAlice01");
         assert_eq!(reply.subject(&job, "ready"), format!("subrosa.v1.client.AliceAliceAlice01.{job}.ready"));
     }
 

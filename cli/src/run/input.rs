@@ -17,7 +17,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// Where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Input {
+pub(crate) enum Input {
     Given(String),
     File(PathBuf),
     Stdin,
@@ -36,11 +36,11 @@ impl FromStr for Input {
 }
 
 impl Input {
-    pub(super) fn is_stdin(&self) -> bool {
+    pub(crate) fn is_stdin(&self) -> bool {
         *self == Self::Stdin
     }
 
-    pub(super) fn read(&self) -> Result<Text, Failure> {
+    pub(crate) fn read(&self) -> Result<Text, Failure> {
         match self {
             Self::Given(text) => Ok(Text::Bytes(text.clone().into_bytes())),
             Self::File(path) => File::open(path)
@@ -63,7 +63,7 @@ fn all(from: impl Read) -> io::Result<Text> {
 
 /// What was read.
 #[derive(Debug)]
-pub(super) enum Text {
+pub(crate) enum Text {
     Bytes(Vec<u8>),
     /// JSON, as it was written: numbers keep their digits.
     Json(Box<RawValue>),
@@ -71,7 +71,7 @@ pub(super) enum Text {
 
 impl Text {
     /// As JSON.
-    pub(super) fn json(self, option: &str) -> Result<Self, Failure> {
+    pub(crate) fn json(self, option: &str) -> Result<Self, Failure> {
         let json = serde_json::from_slice(&self.into_bytes());
         // Without what was read: it is nobody else's.
         let said = |error: serde_json::Error| match error.line() {
@@ -81,14 +81,22 @@ impl Text {
         json.map(Self::Json).map_err(|error| Failure::usage(said(error)))
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    /// The bytes that are sent.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Json(json) => json.get().as_bytes(),
+        }
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Json(json) => Box::<str>::from(json).into_string().into_bytes(),
         }
     }
 
-    pub(super) fn into_json(self) -> Box<RawValue> {
+    pub(crate) fn into_json(self) -> Box<RawValue> {
         match self {
             Self::Json(json) => json,
             Self::Bytes(_) => RawValue::NULL.to_owned(),

@@ -1,12 +1,16 @@
 //! `subrosa run`: one job, from here.
 
-mod input;
+pub(crate) mod input;
 mod receipt;
 mod show;
 
 use std::{path::PathBuf, time::Duration};
 
-use subrosa_client::{Bytes, Client, Job, JobBuilder, SigningKey, Timing, Trust, identity::file};
+use subrosa_client::{
+    Bytes, Client, Job, JobBuilder, JobSecrets, LaunchError, LaunchRequest, SigningKey, Timing, Trust,
+    identity::file,
+};
+use subrosa_transport::now_ms;
 
 use self::{
     input::{Input, Text},
@@ -16,6 +20,7 @@ use self::{
 use crate::{
     exit::{Exit, Failure},
     interrupt,
+    job::{JobFile, Unseal, secrets_of},
     nats::Nats,
 };
 
@@ -26,7 +31,14 @@ const CLOSE: Duration = Duration::from_secs(15);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The worker's name
-    worker: String,
+    #[arg(required_unless_present = "job")]
+    worker: Option<String>,
+    /// Launch the job in this file, made by `subrosa job new`, with the signatures that it has
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["worker", "label", "expires_in", "timeout", "attempts", "bind_input"])]
+    job: Option<PathBuf>,
+    /// The sealed secrets of that job; beside it, as NAME.secrets.age, by default
+    #[arg(long, value_name = "FILE", requires = "job")]
+    secrets: Option<PathBuf>,
     /// The client's options: JSON, or @FILE, or - for standard input
     #[arg(long, value_name = "JSON", default_value = "null")]
     options: Input,
@@ -50,7 +62,8 @@ pub(crate) struct Args {
     /// Show the payload to whoever answers, for experiments: the broker can answer too
     #[arg(long, conflicts_with = "trust")]
     danger_trust_any_worker: bool,
-    /// Sign the job with this key, as its owner. Without one, the job is anonymous
+    /// Sign the job with this key, as its owner. Without one, the job is anonymous. (Not with --job, which has
+    /// its signatures already)
     #[arg(long, value_name = "FILE", env = "SUBROSA_KEY_FILE")]
     key: Option<PathBuf>,
     /// A public text that everyone between client and worker can read
@@ -78,11 +91,13 @@ pub(crate) struct Args {
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
+    unseal: Unseal,
+    #[command(flatten)]
     nats: Nats,
 }
 
 /// At most a day.
-fn seconds() -> clap::builder::RangedU64ValueParser {
+pub(crate) fn seconds() -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(1..=86_400)
 }
 
@@ -92,6 +107,7 @@ struct Order {
     payload: Text,
     trust: Trust,
     key: Option<SigningKey>,
+    prepared: Option<(LaunchRequest, JobSecrets)>,
 }
 
 impl Order {
@@ -102,21 +118,39 @@ impl Order {
         let trust = args.trust.as_ref().map(Trust::from_file).transpose();
         let trust = trust.map_err(|error| Failure::new(Exit::Usage, error))?;
         let key = args.key.as_ref().map(file::load).transpose()?;
+        let payload = match args.bytes {
+            true => args.payload.read()?,
+            false => args.payload.read()?.json("--payload")?,
+        };
         Ok(Self {
             options: args.options.read()?.json("--options")?,
-            payload: match args.bytes {
-                true => args.payload.read()?,
-                false => args.payload.read()?.json("--payload")?,
-            },
+            prepared: prepared(args, &payload)?,
+            payload,
             trust: trust.unwrap_or_else(Trust::danger_trust_any_worker),
             key,
         })
     }
 }
 
+/// The job of `--job` and its secrets, of which nothing is sent unless they fit the payload, too.
+fn prepared(args: &Args, payload: &Text) -> Result<Option<(LaunchRequest, JobSecrets)>, Failure> {
+    let Some(file) = &args.job else { return Ok(None) };
+    let request = JobFile { file: file.clone(), namespace: args.nats.namespace.clone() }.read()?;
+    // What no launcher would take is known before a passphrase is asked for.
+    request.check_times(now_ms())?;
+    request.verify()?;
+    let secrets = args.secrets.clone().unwrap_or_else(|| secrets_of(file));
+    let secrets = args.unseal.open(&secrets)?;
+    let fits = secrets
+        .check_job(request.job())
+        .and_then(|()| secrets.check_payload(request.job(), payload.as_bytes()));
+    fits.map_err(|error| Failure::new(Exit::Usage, error))?;
+    Ok(Some((request, secrets)))
+}
+
 /// Runs the job. Ctrl-C cancels it.
 pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
-    let Order { options, payload, trust, key } = Order::read(&args)?;
+    let Order { options, payload, trust, key, prepared } = Order::read(&args)?;
     let mut connect = Client::connect(&args.nats.url)
         .trust(trust)
         .inbox_prefix(&args.nats.inbox_prefix)
@@ -132,47 +166,62 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
     if let Some(creds) = &args.nats.creds {
         connect = connect.credentials(creds);
     }
-    if let Some(token) = &args.reply_token {
+    // A prepared job says itself where it is answered.
+    let token = prepared.as_ref().map(|(request, _)| request.job().description().reply.token());
+    if let Some(token) = token.or(args.reply_token.as_deref()) {
         connect = connect.reply_token(token);
     }
     let receipt = args.receipt.as_deref().map(Files::create).transpose()?;
     let client = connect.await?;
     let told = interrupt::until_told()?;
-    let mut job = client
-        .job(&args.worker)
-        .options_value(options.into_json())
-        .expires_in(Duration::from_secs(args.expires_in))
-        .timeout(Duration::from_secs(args.timeout))
-        .max_attempts(args.attempts);
-    job = match (args.bytes, args.bind_input) {
-        (true, bind) => {
-            let payload = payload.into_bytes();
-            let job = if bind { job.bind_input_bytes(&payload) } else { job };
-            job.payload_bytes(Bytes(payload))
+    let show = Show::new(json, args.quiet);
+    let ended = match prepared {
+        Some((request, secrets)) => {
+            let job = answering(client.prepared(request, secrets), options, payload);
+            launch_and_follow(job.launch(), show, receipt, told).await
         }
-        (false, bind) => {
-            let payload = payload.into_json();
-            let job = if bind { job.bind_input(&payload) } else { job };
-            job.payload_value(payload)
+        None => {
+            let job = answering(described(&client, &args, &payload), options, payload);
+            launch_and_follow(job.launch(), show, receipt, told).await
         }
     };
-    if let Some(label) = &args.label {
-        job = job.label(label);
-    }
-    let ended = launch_and_follow(job, Show::new(json, args.quiet), receipt, told).await;
     // A job that was dropped is cancelled, which this sees to.
     client.close().await;
     ended
 }
 
+/// A job as the command line describes it.
+fn described<'a>(client: &'a Client, args: &Args, payload: &Text) -> JobBuilder<'a> {
+    let mut job = client
+        .job(args.worker.clone().unwrap_or_default())
+        .expires_in(Duration::from_secs(args.expires_in))
+        .timeout(Duration::from_secs(args.timeout))
+        .max_attempts(args.attempts);
+    if let Some(label) = &args.label {
+        job = job.label(label);
+    }
+    match payload {
+        _ if !args.bind_input => job,
+        Text::Bytes(payload) => job.bind_input_bytes(payload),
+        Text::Json(payload) => job.bind_input(payload),
+    }
+}
+
+fn answering<J>(job: JobBuilder<'_, J>, options: Text, payload: Text) -> JobBuilder<'_, J> {
+    let job = job.options_value(options.into_json());
+    match payload {
+        Text::Bytes(payload) => job.payload_bytes(Bytes(payload)),
+        Text::Json(payload) => job.payload_value(payload),
+    }
+}
+
 async fn launch_and_follow(
-    job: JobBuilder<'_>,
+    launch: impl Future<Output = Result<Job, LaunchError>>,
     show: Show,
     receipt: Option<Files>,
     told: impl Future<Output = Failure>,
 ) -> Result<(), Failure> {
     tokio::pin!(told);
-    let launch = job.launch();
     tokio::pin!(launch);
     let job = tokio::select! {
         launched = &mut launch => launched?,

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use subrosa_protocol::{
-    id::JobId,
+    id::{JobId, Sha256Hash},
     identity::{Thumbprint, Untrusted},
     launch::LaunchRequest,
     receipt::{Salt, SaltedReceipt},
@@ -16,7 +16,7 @@ use subrosa_protocol::{
     subject::{ENDED, Service},
     wire::{ErrorMember, Opened},
 };
-use subrosa_transport::Backoff;
+use subrosa_transport::{Backoff, now_ms};
 use tokio::{
     sync::oneshot,
     task::JoinSet,
@@ -70,6 +70,18 @@ pub(crate) struct Tokens {
     pub(crate) input: Option<Salt>,
 }
 
+impl Tokens {
+    /// What stands in the job for the token that cancels it.
+    pub(crate) fn cancel_hash(&self) -> Sha256Hash {
+        Sha256Hash::of(self.cancel.expose())
+    }
+
+    /// What stands in the job for the token that closes it.
+    pub(crate) fn close_hash(&self) -> Sha256Hash {
+        Sha256Hash::of(Sha256Hash::of(self.close.expose()).0)
+    }
+}
+
 /// Where the session with the worker stands, and the handler that makes the next answer.
 enum Session {
     /// No trusted worker has answered yet.
@@ -105,6 +117,8 @@ pub(crate) struct Driver {
     tokens: Tokens,
     reporter: Reporter,
     launched_at: Instant,
+    /// The same in Unix milliseconds. A prepared job was made long before.
+    launched_ms: u64,
     timings: Timings,
     session: Session,
     /// The worker of the live session and its attempt.
@@ -129,6 +143,7 @@ impl Driver {
             tokens,
             reporter,
             launched_at: Instant::now(),
+            launched_ms: now_ms(),
             timings: Timings::default(),
             session: Session::None,
             worker: None,
@@ -248,7 +263,7 @@ impl Driver {
     /// may take.
     fn deadline(&self) -> Instant {
         let job = self.launched.job().description();
-        let waiting = Duration::from_millis(job.expires_ms.saturating_sub(job.created_ms));
+        let waiting = Duration::from_millis(job.expires_ms.saturating_sub(self.launched_ms));
         match self.worker {
             None => self.launched_at + waiting + LATE,
             Some(_) => {

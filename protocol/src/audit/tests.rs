@@ -65,7 +65,7 @@ fn job(label: &str) -> Job {
 }
 
 fn request(job: &Job) -> Vec<u8> {
-    LaunchRequest::new(job.clone(), &[&key(ALICE), &key(BOB)]).bytes().to_vec()
+    LaunchRequest::new(job.clone(), &[&key(ALICE), &key(BOB)]).unwrap().bytes().to_vec()
 }
 
 fn instance(seed: u8) -> Instance {

@@ -94,6 +94,16 @@ impl RecipientKey {
         stack::erased::<{ stack::KEM_BYTES }, _>(|| Self(KeyPair::generate(rng)))
     }
 
+    /// The key pair of a private key that was kept.
+    pub fn from_secret(secret: Secret<KEY_BYTES>) -> Self {
+        stack::erased::<{ stack::KEM_BYTES }, _>(|| Self(KeyPair::from_secret(secret)))
+    }
+
+    /// The private key, for a job that is launched by another process than the one that made it.
+    pub fn secret(&self) -> &Secret<KEY_BYTES> {
+        &self.0.secret
+    }
+
     /// The key to give to senders.
     pub fn public(&self) -> &KemPublicKey {
         &self.0.public

@@ -29,7 +29,7 @@ use crate::{
 /// # })?;
 /// # let (id, name) = (*job.id(), "echo".parse()?);
 ///
-/// let bytes = LaunchRequest::new(job, &[&alice, &alice]).bytes().to_vec();
+/// let bytes = LaunchRequest::new(job, &[&alice, &alice])?.bytes().to_vec();
 /// let checked = Checked::new(&bytes, &id, &name, &namespace);
 /// let two = Policy::at_least(2, [alice.thumbprint(), bob.thumbprint()])?;
 /// assert_eq!(checked.check(&two, &Trust::default()), Err(Code::Unauthorized)); // one key, signing twice

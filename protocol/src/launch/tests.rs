@@ -35,7 +35,7 @@ fn job(client: Option<&SigningKey>) -> Job {
 }
 
 fn request(client: Option<&SigningKey>, signers: &[&SigningKey]) -> LaunchRequest {
-    LaunchRequest::new(job(client), signers)
+    LaunchRequest::new(job(client), signers).unwrap()
 }
 
 fn parse(bytes: &[u8]) -> Result<LaunchRequest, LaunchError> {
@@ -153,9 +153,13 @@ fn another_payload_is_another_job() {
 #[test]
 fn at_most_16_signatures() {
     let alice = key(1);
-    let of = |count: usize| request(None, &vec![&alice; count]);
-    assert_eq!(parse(of(MAX_SIGNATURES).bytes()).unwrap().verify().unwrap().len(), 1);
-    let error = parse(of(MAX_SIGNATURES + 1).bytes()).unwrap_err();
+    let of = |count: usize| {
+        changed(&request(None, &[&alice]), |value| {
+            value["signatures"] = vec![value["signatures"][0].clone(); count].into();
+        })
+    };
+    assert_eq!(of(MAX_SIGNATURES).unwrap().verify().unwrap().len(), 1);
+    let error = of(MAX_SIGNATURES + 1).unwrap_err();
     assert_eq!(error, LaunchError::Signatures { found: 17 });
     assert_eq!(error.code(), Code::BadRequest);
 }
@@ -254,4 +258,77 @@ fn times_are_checked_with_two_minutes_of_tolerance() {
     let late = request.check_times(expires + CLOCK_TOLERANCE_MS + 1).unwrap_err();
     assert_eq!(late, LaunchError::Expired);
     assert_eq!(late.code(), Code::Expired);
+}
+
+#[test]
+fn parties_sign_one_after_another_in_any_order() {
+    let keys = [key(1), key(2), key(3)];
+    let drafted = LaunchRequest::unsigned(job(Some(&keys[0])));
+    assert_eq!(drafted.verify().unwrap_err(), LaunchError::OwnerMissing { owner: keys[0].thumbprint() });
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+        let mut request = parse(drafted.bytes()).unwrap();
+        for at in order {
+            // As it travels from one to the next.
+            request = parse(request.signed_by(&keys[at]).unwrap().bytes()).unwrap();
+        }
+        assert_eq!(request.verify().unwrap().len(), 3);
+        assert_eq!(request.job().id(), drafted.job().id());
+        let signers: Vec<Thumbprint> = request.signatures().map(Result::unwrap).collect();
+        assert_eq!(signers, order.map(|at| keys[at].thumbprint()));
+    }
+}
+
+#[test]
+fn nobody_signs_twice() {
+    let (alice, bob) = (key(1), key(2));
+    let request = request(None, &[&alice, &bob]);
+    let error = request.signed_by(&alice).unwrap_err();
+    assert_eq!(error, LaunchError::AlreadySigned { key: alice.thumbprint() });
+}
+
+#[test]
+fn nobody_signs_beside_a_signature_that_does_not_hold() {
+    let request = changed(&request(None, &[&key(1), &key(2)]), |value| {
+        value["signatures"][1]["signature"] = json!(b64u([7; 64]));
+    });
+    let request = request.unwrap();
+    assert!(matches!(request.signed_by(&key(3)), Err(LaunchError::BadSignature { number: 2, .. })));
+    let signatures: Vec<bool> = request.signatures().map(|signature| signature.is_ok()).collect();
+    assert_eq!(signatures, [true, false]);
+}
+
+#[test]
+fn there_are_sixteen_signatures_at_most() {
+    let keys: Vec<SigningKey> = (1..=17).map(key).collect();
+    let all: Vec<&SigningKey> = keys.iter().collect();
+    let too_many = LaunchError::Signatures { found: 17 };
+    assert_eq!(LaunchRequest::new(job(None), &all).unwrap_err(), too_many);
+    let full = LaunchRequest::new(job(None), &all[..16]).unwrap();
+    assert_eq!(full.signed_by(all[16]).unwrap_err(), too_many);
+    assert_eq!(parse(full.bytes()).unwrap().verify().unwrap().len(), 16);
+}
+
+#[test]
+fn copies_are_joined_and_signers_counted_once() {
+    let (alice, bob, carol) = (key(1), key(2), key(3));
+    let (one, other) = (request(None, &[&alice, &bob]), request(None, &[&bob, &carol]));
+    for joined in [one.joined(&other).unwrap(), other.joined(&one).unwrap()] {
+        assert_eq!(joined.signatures().count(), 3);
+        assert_eq!(joined.verify().unwrap().len(), 3);
+    }
+    let forged = changed(&other, |value| value["signatures"][0]["signature"] = json!(b64u([7; 64]))).unwrap();
+    for result in [one.joined(&forged), forged.joined(&one)] {
+        assert!(matches!(result, Err(LaunchError::BadSignature { number: 1, .. })));
+    }
+}
+
+#[test]
+fn signatures_are_not_moved_between_jobs() {
+    let alice = key(1);
+    let (one, other) = (request(None, &[&alice]), request(Some(&alice), &[&alice]));
+    let (expected, found) = (*one.job().id(), *other.job().id());
+    assert_eq!(one.joined(&other).unwrap_err(), LaunchError::AnotherJob { expected, found });
+    let value: Value = serde_json::from_slice(other.bytes()).unwrap();
+    let moved = changed(&one, |one| one["signatures"] = value["signatures"].clone()).unwrap();
+    assert!(is_bad(moved.verify(), 1));
 }

@@ -45,7 +45,7 @@ fn job(owner: Option<&SigningKey>) -> Job {
 
 /// What a policy says to an anonymous job that these have signed.
 fn asked(policy: &Policy, signed: &[&SigningKey], trust: &Trust) -> Result<Option<TooFew>, Unauthorized> {
-    let request = LaunchRequest::new(job(None), signed);
+    let request = LaunchRequest::new(job(None), signed).unwrap();
     policy.check(request.job(), &request.verify().unwrap(), trust)
 }
 
@@ -102,7 +102,7 @@ fn a_revoked_key_never_counts() {
 #[test]
 fn a_job_whose_owner_is_revoked_is_refused_in_every_mode() {
     let [owner, a] = keys();
-    let request = LaunchRequest::new(job(Some(&owner)), &[&owner, &a]);
+    let request = LaunchRequest::new(job(Some(&owner)), &[&owner, &a]).unwrap();
     let signers = request.verify().unwrap();
     let refused = Err(Unauthorized::OwnerRevoked { owner: owner.thumbprint() });
     let one = policy(1, &[&a]);

@@ -151,7 +151,7 @@ fn history(label: &str, launcher: &SigningKey, worker: &SigningKey) -> Vec<Strin
         input: None,
     })
     .unwrap();
-    let request = LaunchRequest::new(job.clone(), &[&owner, &cosigner]).bytes().to_vec();
+    let request = LaunchRequest::new(job.clone(), &[&owner, &cosigner]).unwrap().bytes().to_vec();
     let instance = b64u([5; 16]).parse().unwrap();
     let events = [
         (launcher, 0, Event::Queued { request }),

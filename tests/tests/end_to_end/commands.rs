@@ -20,10 +20,10 @@ use tokio::{io::AsyncWriteExt as _, process::Command};
 use crate::{GATED, PROGRAM};
 
 /// How a command ended, and the JSON that it printed.
-struct Said {
-    code: Option<i32>,
-    json: Value,
-    stderr: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) json: Value,
+    pub(crate) stderr: String,
 }
 
 impl Said {
@@ -34,7 +34,7 @@ impl Said {
         Self { code: output.status.code(), json, stderr }
     }
 
-    fn error(&self) -> (Option<i32>, &str) {
+    pub(crate) fn error(&self) -> (Option<i32>, &str) {
         (self.code, self.json["error"]["code"].as_str().unwrap_or_default())
     }
 }
@@ -45,7 +45,7 @@ fn command(args: &[&str]) -> Command {
     command
 }
 
-async fn subrosa(args: &[&str]) -> Said {
+pub(crate) async fn subrosa(args: &[&str]) -> Said {
     Said::of(patiently(command(args).output()).await.unwrap())
 }
 
@@ -310,7 +310,7 @@ async fn completions_and_pages_are_made_for_every_command() {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(PROGRAM).args(["man", "--dir"]).arg(directory.path()).output().await.unwrap();
     assert!(output.status.success());
-    for command in ["", "-dev", "-run", "-status", "-jobs", "-workers", "-key-new", "-doctor"] {
+    for command in ["", "-dev", "-run", "-job-sign", "-status", "-jobs", "-workers", "-key-new", "-doctor"] {
         let page = fs::read_to_string(directory.path().join(format!("subrosa{command}.1"))).unwrap();
         assert!(page.contains(".SH NAME"), "{command}");
     }

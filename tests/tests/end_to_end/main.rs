@@ -9,12 +9,14 @@
 
 mod audit;
 mod bad_input;
+mod certificates;
 mod commands;
 mod deaths;
 mod demo;
 mod eavesdropper;
 mod failures;
 mod flood;
+mod job_files;
 mod jobs;
 mod launcher;
 mod lifecycle;

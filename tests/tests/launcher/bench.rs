@@ -208,7 +208,13 @@ pub(crate) fn made_by(signers: &[&SigningKey], change: impl FnOnce(&mut Descript
     change(&mut description);
     let job = Job::new(description).unwrap();
     let id = *job.id();
-    Made { id, request: LaunchRequest::new(job, signers), cancel, close, reply: reply.subject(&id, "ended") }
+    Made {
+        id,
+        request: LaunchRequest::new(job, signers).unwrap(),
+        cancel,
+        close,
+        reply: reply.subject(&id, "ended"),
+    }
 }
 
 /// Bytes as they travel in JSON.

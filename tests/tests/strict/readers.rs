@@ -189,7 +189,7 @@ pub(crate) fn all() -> Vec<Reader> {
         &["/v", "/created_ms", "/expires_ms", "/timeout_ms", "/max_attempts"],
         &["/client", "/client_key", "/cancel", "/close", "/input"],
     );
-    let launch_request = LaunchRequest::new(job(), &[Party::Stranger.key()]);
+    let launch_request = LaunchRequest::new(job(), &[Party::Stranger.key()]).unwrap();
     let launch = Reader::new("launch request", value(launch_request.bytes()), |text| agreed(text).is_ok())
         .with(&[], &["/payload", "/signatures/0/protected", "/signatures/0/signature"]);
     let alive = Reader::new("alive", json!({ "attempt": 1 }), |text| Alive::parse(text).is_some())

@@ -137,7 +137,9 @@ fn what_a_job_may_hold_is_limited_for_everyone() {
     // Seventeen signatures, of which each holds.
     let alice = Party::Stranger.key();
     for (count, verdict) in [(16, Ok(())), (17, Err(Code::BadRequest))] {
-        let many = LaunchRequest::new(job(), &vec![alice; count]);
-        assert_eq!(agreed(many.bytes()).map(|_| ()), verdict, "{count} signatures");
+        let one = LaunchRequest::new(job(), &[alice]).unwrap();
+        let mut many: serde_json::Value = serde_json::from_slice(one.bytes()).unwrap();
+        many["signatures"] = vec![many["signatures"][0].clone(); count].into();
+        assert_eq!(agreed(many.to_string().as_bytes()).map(|_| ()), verdict, "{count} signatures");
     }
 }

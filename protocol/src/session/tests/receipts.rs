@@ -16,7 +16,7 @@ use crate::{
 fn signed_world(seed: u64) -> World {
     let owner = identity(20);
     let mut world = World::with_job(seed, |job| job.client = Some(owner.thumbprint()));
-    let request = LaunchRequest::new(world.job.clone(), &[&owner, &identity(21)]);
+    let request = LaunchRequest::new(world.job.clone(), &[&owner, &identity(21)]).unwrap();
     world.signers = request.verify().unwrap();
     world
 }
