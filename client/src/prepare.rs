@@ -363,7 +363,7 @@ impl JobSecrets {
 ///
 /// [`SecretsError::Payload`], for another payload, and for a job that is bound to none.
 pub fn check_input(job: &Job, salt: &Salt, payload: &[u8]) -> Result<(), SecretsError> {
-    let found = salt.payload_hash(Sha256Hash::of(payload));
+    let found = salt.payload_hash(Sha256Hash::of_secret(payload));
     if job.description().input == Some(found) { Ok(()) } else { Err(SecretsError::Payload) }
 }
 

@@ -110,7 +110,7 @@ impl Parties {
         })
         .unwrap();
         let id = *job.id();
-        let launched = LaunchRequest::new(job.clone(), &[&self.client]);
+        let launched = LaunchRequest::new(job.clone(), &[&self.client]).unwrap();
         // The launcher.
         let request = LaunchRequest::parse(launched.bytes(), &self.namespace).unwrap();
         black_box(request.verify().unwrap());

@@ -7,7 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use crate::encoding::{self, DecodeError, b64u, b64u_array, hex, hex_array};
+use crate::{
+    encoding::{self, DecodeError, b64u, b64u_array, hex, hex_array},
+    hpke::stack,
+};
 
 /// A text that is not the name it should be.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -199,6 +202,12 @@ impl Sha256Hash {
     /// The hash of `bytes`.
     pub fn of(bytes: impl AsRef<[u8]>) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The hash of bytes that are secret: what hashing leaves of them on the stack is overwritten.
+    pub fn of_secret(bytes: impl AsRef<[u8]>) -> Self {
+        let bytes = bytes.as_ref();
+        stack::erased::<{ stack::KDF_BYTES }, _>(|| Self::of(bytes))
     }
 }
 

@@ -73,12 +73,12 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// What stands in the job for the token that cancels it.
     pub(crate) fn cancel_hash(&self) -> Sha256Hash {
-        Sha256Hash::of(self.cancel.expose())
+        Sha256Hash::of_secret(self.cancel.expose())
     }
 
     /// What stands in the job for the token that closes it.
     pub(crate) fn close_hash(&self) -> Sha256Hash {
-        Sha256Hash::of(Sha256Hash::of(self.close.expose()).0)
+        Sha256Hash::of(Sha256Hash::of_secret(self.close.expose()).0)
     }
 }
 

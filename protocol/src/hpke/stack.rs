@@ -46,6 +46,7 @@ pub(crate) mod tests {
             schedule::Schedule,
             setup_sender_with,
         },
+        id::Sha256Hash,
         secret::Secret,
     };
 
@@ -84,11 +85,13 @@ pub(crate) mod tests {
             Schedule::new(kem::ID, &shared_secret, b"info", Mode::Base).exporter()
         };
         let prk = Secret::zeroed();
+        let hash = || Sha256Hash::of([0xA5; 100]);
         let export = || Kdf::new(b"suite").expand::<44>(&prk, b"sec", &[b"context"]);
         for (what, used, overwritten) in [
             ("send", depth(&mut send), KEM_BYTES),
             ("receive", depth(receive), KEM_BYTES),
             ("export", depth(export), KDF_BYTES),
+            ("hash", depth(hash), KDF_BYTES),
         ] {
             assert!(used < overwritten * 3 / 4, "{what}: {used} of {overwritten} bytes");
         }

@@ -88,11 +88,12 @@ pub fn check(jws: &str, evidence: &Evidence<'_>) -> Verification {
     let trusted = trusted.map(|()| format!("the key is trusted to serve as {}", receipt.worker));
     let worker = Finding { name: "worker", outcome: trusted.map_err(|reason| reason.to_string()) };
     let result = evidence.result.map(|result| {
-        let hash = |salt: &Salt| salt.result_hash(Sha256Hash::of(result));
+        let hash = |salt: &Salt| salt.result_hash(Sha256Hash::of_secret(result));
         salted("result", evidence.salt, hash, receipt.result_hash)
     });
     let input = evidence.input.map(|(options, payload)| {
-        let hash = |salt: &Salt| salt.input_hash(Sha256Hash::of(options), Sha256Hash::of(payload));
+        let hash =
+            |salt: &Salt| salt.input_hash(Sha256Hash::of_secret(options), Sha256Hash::of_secret(payload));
         salted("input", evidence.salt, hash, receipt.input_hash)
     });
     let findings = [Some(signature), Some(worker), result, input].into_iter().flatten().collect();

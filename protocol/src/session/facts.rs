@@ -73,7 +73,7 @@ impl Facts {
         if signer != worker {
             return Err(ReceiptError::Signer { signer, worker });
         }
-        let result = Sha256Hash::of(done.body());
+        let result = Sha256Hash::of_secret(done.body());
         receipt.same_as(&self.receipt(&salt, result, receipt.started_ms, receipt.finished_ms))?;
         Ok(SaltedReceipt { jws, receipt, salt, cert })
     }

@@ -176,7 +176,7 @@ impl AwaitOptions {
             Ok((.., opened)) if opened.head().error.is_some() => Ok(failed(&opened)),
             Ok((sealer, opener, opened)) => {
                 let Unbound { close, mut facts, .. } = *self.unbound;
-                facts.options = Sha256Hash::of(opened.body());
+                facts.options = Sha256Hash::of_secret(opened.body());
                 let channel = Box::new(Channel { sealer, opener, close, facts });
                 Ok(Answer::Accepted { next: HasOptions { channel }, opened })
             }
@@ -277,7 +277,7 @@ impl AwaitPayload {
         match self.channel.open(Kind::ReadyReply, reply, self.request) {
             Ok(opened) if opened.head().error.is_some() => Ok(failed(&opened)),
             Ok(opened) => {
-                self.channel.facts.payload = Sha256Hash::of(opened.body());
+                self.channel.facts.payload = Sha256Hash::of_secret(opened.body());
                 Ok(Answer::Accepted { next: HasPayload { channel: self.channel }, opened })
             }
             Err(OpenError) => Err(Dropped::new(self)),
@@ -373,7 +373,7 @@ impl AwaitStatus {
 
 /// Whether `token` is the t whose double hash is the job's `close`.
 pub fn closes(token: &[u8; 32], close: &Sha256Hash) -> bool {
-    Sha256Hash::of(Sha256Hash::of(token).0) == *close
+    Sha256Hash::of(Sha256Hash::of_secret(token).0) == *close
 }
 
 /// Waits for the client to say that it knows of the failure.
@@ -423,7 +423,7 @@ debug_as_name!(Offer AwaitOptions HasOptions AwaitPayload HasPayload AwaitStatus
 /// Whether `payload` is the one that a job's `input` binds, which is SHA-256(salt ‖ SHA-256(payload)). The
 /// salt comes with the payload, in the head.
 pub fn input_fits(input: &Sha256Hash, salt: Option<&Salt>, payload: &[u8]) -> bool {
-    salt.is_some_and(|salt| salt.payload_hash(Sha256Hash::of(payload)) == *input)
+    salt.is_some_and(|salt| salt.payload_hash(Sha256Hash::of_secret(payload)) == *input)
 }
 
 #[cfg(test)]

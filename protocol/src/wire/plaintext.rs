@@ -121,7 +121,7 @@ impl Written {
     }
 
     pub(crate) fn hash(&self) -> Sha256Hash {
-        Sha256Hash::of(&self.bytes)
+        Sha256Hash::of_secret(&self.bytes)
     }
 }
 

@@ -87,7 +87,7 @@ impl Client {
             },
             State::AwaitDone(waiting) => match waiting.receive(envelope, INBOX) {
                 Ok(Done::Result { session, opened, receipt }) => {
-                    (State::OwesStatus(session), Ok(Got::Result(opened, *receipt)))
+                    (State::OwesStatus(session), Ok(Got::Result(opened, receipt)))
                 }
                 Ok(Done::Unproven { session, .. }) => (State::OwesRefusal(session), Err("bad_input")),
                 Ok(Done::Failed(failure)) => {

@@ -40,7 +40,7 @@ pub(crate) enum Got {
     /// A message, as it was opened.
     Opened(Opened),
     /// A result, as it was opened, and the receipt that was taken out of its head.
-    Result(Opened, SaltedReceipt),
+    Result(Opened, Box<SaltedReceipt>),
     /// The peer's error, which is all that counts of such a message.
     Error(ErrorMember),
     /// An event.
