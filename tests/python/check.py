@@ -177,7 +177,17 @@ def check_record(case):
 def check_trust(case):
     trust, key = Trust(case.text("set")), case["key"]
     good_for = [f"worker {name}" for name in ("echo", "prove") if trust.worker(key, name)]
-    case.same("good_for", good_for + (["launcher"] if trust.launcher(key) else []))
+    good_for += ["launcher"] if trust.launcher(key) else []
+    good_for += [f"authority {name}" for name in ("echo", "prove") if trust.authority(key, name)]
+    case.same("good_for", good_for)
+
+
+def check_cert(case):
+    lines = case.get("revoked", "").splitlines()
+    revoked = [line for line in lines if line and not line.startswith("#")]
+    trust = Trust(case.text("trust"), revoked, case.get("image"))
+    authority = trust.certified(case["key"], case["worker"], case["cert"], case["now_ms"])
+    case.same("authority", authority)
 
 
 def check_padding(case):
@@ -209,6 +219,7 @@ def verdict_of(case):
         "receipt": "refused",
         "record": "refused",
         "trust": "refused",
+        "cert": "refused",
     }
     kind = case["kind"]
     try:

@@ -1,15 +1,21 @@
-"""Section 3: keys, signatures and trust."""
+"""Section 3: keys, signatures, certificates and trust."""
+
+import re
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from refused import Refused, require
-from texts import b64u, b64u_decode, is_worker_name, read_object, sha256
+from texts import b64u, b64u_decode, integer, is_worker_name, read_object, sha256, text
 
 PRIVATE = ["d", "k", "p", "q", "dp", "dq", "qi", "oth"]
 P = 2**255 - 19
 D = -121665 * pow(121666, -1, P) % P
 ORDER = 2**252 + 27742317777372353535851937790883648493
+CLOCK_MS = 120_000
 
 
 def _decompress(data):
@@ -48,19 +54,48 @@ def public(seed):
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
-def thumbprint(x):
-    return b64u(sha256(b'{"crv":"Ed25519","kty":"OKP","x":"' + b64u(x).encode() + b'"}'))
+# A public key is its bytes: the 32 of an Ed25519 key, or the 64 of both coordinates on secp256k1.
+
+
+def thumbprint(key):
+    if len(key) == 32:
+        jwk = f'{{"crv":"Ed25519","kty":"OKP","x":"{b64u(key)}"}}'
+    else:
+        jwk = f'{{"crv":"secp256k1","kty":"EC","x":"{b64u(key[:32])}","y":"{b64u(key[32:])}"}}'
+    return b64u(sha256(jwk.encode()))
 
 
 def read_key(jwk, exact):
-    """The 32 bytes of a public key; with `exact`, no other member may be there."""
+    """The bytes of a public key; with `exact`, no other member may be there."""
     require(isinstance(jwk, dict), "jwk")
     require(not any(member in jwk for member in PRIVATE), "private")
-    require((jwk.get("kty"), jwk.get("crv")) == ("OKP", "Ed25519"), "jwk")
-    x = b64u_decode(jwk.get("x"), "x", 32)
-    require(_is_strong(x), "key")
-    require(not exact or set(jwk) == {"crv", "kty", "x"}, "jwk")
-    return x
+    kind = (jwk.get("kty"), jwk.get("crv"))
+    require(kind in (("OKP", "Ed25519"), ("EC", "secp256k1")), "jwk")
+    coordinates = ("x",) if kind[0] == "OKP" else ("x", "y")
+    key = b"".join(b64u_decode(jwk.get(member), member, 32) for member in coordinates)
+    require(_is_strong(key) if len(key) == 32 else _on_secp256k1(key) is not None, "key")
+    require(not exact or set(jwk) == {"crv", "kty", *coordinates}, "jwk")
+    return key
+
+
+def _on_secp256k1(key):
+    """The public key at these coordinates, or None if no point is there."""
+    x, y = (int.from_bytes(half, "big") for half in (key[:32], key[32:]))
+    try:
+        return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256K1()).public_key()
+    except ValueError:
+        return None
+
+
+def _verify_ed25519(key, signature, message):
+    require(int.from_bytes(signature[32:], "little") < ORDER, "signature")
+    require(_is_strong(signature[:32]), "signature")
+    Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+
+
+def _verify_es256k(key, signature, message):
+    r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+    _on_secp256k1(key).verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
 
 
 def verify(typ, protected, payload, signature):
@@ -74,12 +109,13 @@ def verify(typ, protected, payload, signature):
     require(set(header) == {"alg", "typ", "jwk"}, "header")
     require(header["typ"] == typ, "typ")
     key = read_key(header["jwk"], exact=True)
-    require(header["alg"] in ("EdDSA", "Ed25519"), "alg")
+    algorithms, check = (
+        (("EdDSA", "Ed25519"), _verify_ed25519) if len(key) == 32 else (("ES256K",), _verify_es256k)
+    )
+    require(header["alg"] in algorithms, "alg")
     signature = b64u_decode(signature, "signature", 64)
-    require(int.from_bytes(signature[32:], "little") < ORDER, "signature")
-    require(_is_strong(signature[:32]), "signature")
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, f"{protected}.{payload}".encode())
+        check(key, signature, f"{protected}.{payload}".encode())
     except InvalidSignature:
         raise Refused("signature") from None
     return key
@@ -94,10 +130,28 @@ def verify_compact(typ, jws, max_bytes):
     return b64u_decode(parts[1], "payload"), key
 
 
-class Trust:
-    """A trust file."""
+def read_cert(jwt):
+    """The claims of a certificate whose signature holds: name, key, first and last second, image; and its signer."""
+    payload, signer = verify_compact("subrosa-cert+jwt", jwt, 4096)
+    claims = read_object(payload)
+    require(is_worker_name(claims.get("sub")), "sub")
+    confirmation = claims.get("cnf")
+    require(isinstance(confirmation, dict) and "jwk" in confirmation, "cnf")
+    key = read_key(confirmation["jwk"], exact=False)
+    issued, expires = (integer(claims.get(member), member) for member in ("iat", "exp"))
+    require(expires > issued, "exp")
+    if "image" in claims:
+        text(claims["image"], "image")
+        require(re.fullmatch("sha256:[0-9a-f]{64}", claims["image"]), "image")
+    require(key != signer, "self")
+    return claims["sub"], thumbprint(key), issued, expires, claims.get("image"), thumbprint(signer)
 
-    def __init__(self, data):
+
+class Trust:
+    """A trust file, the thumbprints of revoked keys, and the image that workers have to be certified for."""
+
+    def __init__(self, data, revoked=(), image=None):
+        self.revoked, self.image = set(revoked), image
         require(len(data) <= 2**20, "size")
         keys = read_object(data).get("keys")
         require(isinstance(keys, list), "keys")
@@ -114,10 +168,37 @@ class Trust:
                 require(all(is_worker_name(name) for name in workers), "workers")
             self.grants.append((thumbprint(key), role, workers))
 
-    def worker(self, key, name):
-        return any(
-            grant[:2] == (key, "worker") and (grant[2] is None or name in grant[2]) for grant in self.grants
+    def in_role(self, key, role, name):
+        return key not in self.revoked and any(
+            grant[:2] == (key, role) and (grant[2] is None or name in grant[2]) for grant in self.grants
         )
 
+    def worker(self, key, name):
+        return self.in_role(key, "worker", name)
+
+    def authority(self, key, name):
+        return self.in_role(key, "authority", name)
+
     def launcher(self, key):
-        return any(grant[:2] == (key, "launcher") for grant in self.grants)
+        return self.in_role(key, "launcher", None)
+
+    def certified(self, key, name, cert, at_ms):
+        """The authority by whose word this key may serve this name."""
+        worker, certified, issued, expires, image, authority = read_cert(cert)
+        require(issued * 1000 <= at_ms + CLOCK_MS, "iat")
+        require(at_ms < expires * 1000 + CLOCK_MS, "exp")
+        require(certified == key, "key")
+        require(worker == name, "worker")
+        require(self.image in (None, image), "image")
+        require(not {key, authority} & self.revoked, "revoked")
+        require(self.authority(authority, name), "authority")
+        return authority
+
+    def vouched(self, key, name, cert, at_ms):
+        """Whether this key may serve this name: it is pinned, or the certificate says so."""
+        if self.image is None and self.worker(key, name):
+            return True
+        try:
+            return cert is not None and self.certified(key, name, cert, at_ms) is not None
+        except Refused:
+            return False

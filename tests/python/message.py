@@ -77,7 +77,7 @@ def read_head(data):
         error = head["error"]
         require(isinstance(error, dict) and error.get("code") in CODES, "error")
         text(error.get("message"), "error", 0, 8192)
-    for member in ("worker", "receipt"):
+    for member in ("worker", "receipt", "cert"):
         if member in head:
             text(head[member], member)
     for member, length in (("instance", 16), ("close", 32), ("salt", 32)):

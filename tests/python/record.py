@@ -24,7 +24,7 @@ def read_record(data, job_id, worker, trust):
         b64u_decode(record["prev"], "prev", 32)
     read_details(record, event)
     require(record["job"] == job_id, "job")
-    by_launcher, by_worker = trust.launcher(signer), trust.worker(signer, worker)
+    by_launcher, by_worker = trust.launcher(signer), trust.vouched(signer, worker, record.get("cert"), record["at_ms"])
     if event == "queued":
         require(by_launcher, "signer")
     elif event in ENDINGS:
@@ -39,7 +39,7 @@ def read_details(record, event):
     for member, length in (("instance", 16), ("close", 32), ("cancel", 32)):
         if member in record:
             b64u_decode(record[member], member, length)
-    for member in ("request", "code", "reason"):
+    for member in ("request", "code", "reason", "cert"):
         if member in record:
             text(record[member], member)
     times = record.get("times", {})

@@ -111,7 +111,9 @@ class Client:
             worker = read_proof(opened.head["worker"], self.job.id, members["worker"], enc, header.attempt)
         except Refused:
             raise Refused("proof") from None
-        require(self.trust.worker(worker, members["worker"]), "trust", "untrusted")
+        # Its clock shows the time at which it made the job.
+        cert, now_ms = opened.head.get("cert"), members["created_ms"]
+        require(self.trust.vouched(worker, members["worker"], cert, now_ms), "trust", "untrusted")
         self.highest, self.enc, self.nonce = header.attempt, enc, next(self.nonces)
         self.to_client = exporter.to_client_key(self.nonce)
         self.to_worker = exporter.to_worker_key(self.nonce)

@@ -14,7 +14,7 @@ fn may_be_anything(name: &str, member: &str, ok: bool, python: bool) -> bool {
         // Altered, it is dropped all the more.
         "dropped" => true,
         // The N of a session that has said nothing yet.
-        "nonces" if name.ends_with("/options.json") => true,
+        "nonces" if name.ends_with("/options.json") || name.starts_with("message/options_cert") => true,
         "nonces" if ["message/second_attempt.json", "message/after_a_stranger.json"].contains(&name) => true,
         // A launcher's records are good for every name, and whatever other keys are trusted.
         "worker" | "trust" if name.starts_with("record/") => true,

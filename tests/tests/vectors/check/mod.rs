@@ -75,6 +75,7 @@ pub(crate) fn check(name: &str, text: &str) -> Result<(), Disagreement> {
         "receipt" => receipts::receipt(&case),
         "record" => signed::record(&case),
         "trust" => signed::trust(&case),
+        "cert" => signed::cert(&case),
         "padding" => rules::padding(&case),
         "inbox" => rules::inbox(&case),
         _ => Err("of an unknown kind".to_owned()),

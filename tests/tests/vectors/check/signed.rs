@@ -1,9 +1,9 @@
-//! Proofs, records and trust files.
+//! Proofs, records, certificates and trust files.
 
 use serde::Deserialize;
 use subrosa_protocol::{
     id::{Attempt, JobId, Sha256Hash, WorkerName},
-    identity::{Proof, Thumbprint, Trust},
+    identity::{Certificate, Proof, Revoked, Thumbprint, Trust},
     record::Record,
 };
 
@@ -93,7 +93,44 @@ pub(crate) fn trust(case: &Case) -> Verdict {
     let workers =
         ["echo", "prove"].map(|name| (format!("worker {name}"), trust.worker(&key, &name.parse().unwrap())));
     let launcher = [("launcher".to_owned(), trust.launcher(&key))];
-    let here = workers.into_iter().chain(launcher).filter_map(|(name, good)| good.is_ok().then_some(name));
+    let authorities = ["echo", "prove"]
+        .map(|name| (format!("authority {name}"), trust.authority(&key, &name.parse().unwrap())));
+    let here = workers
+        .into_iter()
+        .chain(launcher)
+        .chain(authorities)
+        .filter_map(|(name, good)| good.is_ok().then_some(name));
     same("good_for", Some(here.collect()), members.good_for)?;
+    ok()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CertCase {
+    trust: String,
+    revoked: Option<String>,
+    image: Option<String>,
+    worker: String,
+    key: String,
+    now_ms: u64,
+    cert: String,
+    authority: Option<String>,
+}
+
+pub(crate) fn cert(case: &Case) -> Verdict {
+    let members: CertCase = case.read()?;
+    let mut trust = Trust::from_jwk_set(members.trust.as_bytes()).map_err(|error| error.to_string())?;
+    if let Some(revoked) = members.revoked {
+        trust = trust.with_revoked(Revoked::parse(revoked.as_bytes()).map_err(|error| error.to_string())?);
+    }
+    if let Some(image) = members.image {
+        trust = trust.with_image(read(&image)?);
+    }
+    let (key, worker) = (read(&members.key)?, read(&members.worker)?);
+    if trust.vouched(&key, &worker, Some(&members.cert), members.now_ms).is_err() {
+        return Ok("refused".to_owned());
+    }
+    let certified = Certificate::verify(members.cert.as_bytes()).map_err(|error| error.to_string())?;
+    same("authority", Some(certified.authority.thumbprint().to_string()), members.authority)?;
     ok()
 }

@@ -23,13 +23,25 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// What the receiver of a message of this kind knows, and the message.
 pub(crate) fn received(case: Case, session: &Session, past: &[Vec<u8>], envelope: &[u8], kind: u8) -> Case {
+    received_by(&trust(), case, session, past, envelope, kind)
+}
+
+/// The same for a client with another trust file.
+pub(crate) fn received_by(
+    trust: &str,
+    case: Case,
+    session: &Session,
+    past: &[Vec<u8>],
+    envelope: &[u8],
+    kind: u8,
+) -> Case {
     let case = if kind & 0x80 == 0 {
         let nonces: Vec<_> = (1..=session.attempt).map(|attempt| hex(nonce(attempt))).collect();
         case.with("receiver", "client")
             .with("job", session.job.as_str())
             .with("client_secret", hex(session.client_secret))
             .with("nonces", nonces)
-            .with("trust", trust())
+            .with("trust", trust)
             .maybe("signers", (!session.signers.is_empty()).then(|| session.signers.clone()))
     } else {
         case.with("receiver", "worker")

@@ -2,7 +2,10 @@
 //! envelopes are made from the protocol's document and the primitives.
 
 mod case;
+mod certs;
+mod ecdsa;
 mod encoding;
+mod es256k;
 mod forged;
 mod forged_heads;
 mod forged_options;
@@ -39,6 +42,8 @@ pub(crate) fn files() -> BTreeMap<String, String> {
         receipts::cases(),
         records::cases(),
         trusts::cases(),
+        es256k::cases(),
+        certs::cases(),
         undisturbed::cases(),
         rules::cases(),
     ];

@@ -82,12 +82,6 @@ pub(crate) fn cases() -> Vec<Case> {
             r#","role":"worker","role":"launcher""#,
         ),
         bad(
-            "secp256k1",
-            "jwk",
-            "`EC` keys are reserved, and one that cannot be used refuses the file.",
-            &set(&[&key(""), &format!(r#"{{"kty":"EC","crv":"secp256k1","x":"{x}","y":"{x}"}}"#)]),
-        ),
-        bad(
             "small_order",
             "key",
             "A key of small order, and one that cannot be used refuses the file.",
