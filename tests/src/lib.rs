@@ -11,6 +11,7 @@
 //! | [`runs`] | how often functions have run |
 //! | [`gate`] | a worker's function that waits until the test lets it go on |
 //! | [`memory`] | the memory of live processes, and what can be found in it |
+//! | [`python`] | an interpreter with the pinned packages |
 //! | [`processes`] | processes of a test's own, and what is left of them |
 
 #![expect(
@@ -28,5 +29,6 @@ pub mod gate;
 pub mod lab;
 pub mod memory;
 pub mod processes;
+pub mod python;
 pub mod raw;
 pub mod runs;
