@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use subrosa_protocol::{
     id::{JobId, Sha256Hash},
-    identity::{Thumbprint, Untrusted},
+    identity::Thumbprint,
     launch::LaunchRequest,
     receipt::{Salt, SaltedReceipt},
     refusal::Code,
@@ -123,6 +123,8 @@ pub(crate) struct Driver {
     session: Session,
     /// The worker of the live session and its attempt.
     worker: Option<(Thumbprint, u16)>,
+    /// The certificate that it has shown, and when, in Unix milliseconds.
+    voucher: (Option<String>, u64),
     untrusted: Vec<UntrustedWorker>,
 }
 
@@ -147,6 +149,7 @@ impl Driver {
             timings: Timings::default(),
             session: Session::None,
             worker: None,
+            voucher: (None, 0),
             untrusted: Vec::new(),
         }
     }
@@ -316,14 +319,17 @@ impl Driver {
         self.launched_at.elapsed()
     }
 
-    /// Lets go of a worker whose key was revoked meanwhile: it gets no further answer, and its result is not
-    /// taken. Another one may still come.
+    /// Lets go of a worker whose key, or whose authority's, was revoked meanwhile: it gets no further answer, and
+    /// its result is not taken. Another one may still come.
     fn heed_revocation(&mut self) {
         let Some((worker, _)) = self.worker else { return };
-        if self.client.trust.get().is_revoked(&worker) {
+        // As of when it was shown: a certificate may run out while the job runs.
+        let (cert, shown_ms) = (self.voucher.0.as_deref(), self.voucher.1);
+        let trust = self.client.trust.get();
+        if let Err(reason) = trust.vouched(&worker, self.launched.job().worker(), cert, shown_ms) {
             self.session = Session::None;
             self.worker = None;
-            self.distrust(UntrustedWorker { worker, reason: Untrusted::Revoked { key: worker } });
+            self.distrust(UntrustedWorker { worker, reason });
         }
     }
 

@@ -81,11 +81,13 @@ impl Driver {
     /// Takes an `options` of a further attempt; the older session is dropped, and its handler stopped.
     fn options(&mut self, envelope: Vec<u8>, reply: &str) {
         let trust = self.client.trust.get();
-        match self.launched.open_options(envelope, reply, &trust, &mut UnwrapErr(SysRng), now_ms()) {
-            Ok(Options { session, attempt, worker, parameters, .. }) => {
+        let now_ms = now_ms();
+        match self.launched.open_options(envelope, reply, &trust, &mut UnwrapErr(SysRng), now_ms) {
+            Ok(Options { session, attempt, worker, cert, parameters, .. }) => {
                 let max = self.launched.job().description().max_attempts;
                 self.timings.taken = self.since_launch();
                 self.worker = Some((worker, attempt.get()));
+                self.voucher = (cert, now_ms);
                 self.reporter.report(Event::Attempt { number: attempt.get(), max, worker });
                 self.reporter.report(Event::State(State::Taken));
                 let handler = self.handlers.options.start(Parameters::new(Arc::new(parameters)));

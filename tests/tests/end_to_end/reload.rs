@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use subrosa_client::{Client, Code, Event, Job, JobError, LaunchError, SigningKey};
-use subrosa_protocol::identity::{Role, Untrusted, file};
+use subrosa_client::{Client, Code, Event, Job, JobError, LaunchError, SigningKey, Trust};
+use subrosa_protocol::identity::{Certificate, Role, Untrusted, file};
 use subrosa_tests::{
     gate::{self, Gate},
-    lab::{Lab, fresh_key, patiently},
+    lab::{Lab, fresh_key, patiently, serve},
     processes::Running,
     raw::ask,
 };
+use subrosa_transport::now_ms;
 
 use crate::{
     GATED, PROGRAM, guarded_launcher,
@@ -185,32 +186,55 @@ async fn a_launcher_heeds_a_revocation_without_being_told() {
     lab.stop().await;
 }
 
-#[tokio::test]
-async fn a_client_takes_no_result_of_a_worker_that_was_revoked_meanwhile() {
-    let lab = Lab::with(plan(1)).await;
-    let revoked = replace(&lab, "revoked-workers", "");
-    let _worker = lab.serve("asked", gate::pass);
+/// A client that trusts in this way, whose worker runs a job when this key is revoked; what it says of that.
+async fn drops_its_worker(lab: &Lab, name: &str, trust: Trust, key: &SigningKey) -> Untrusted {
+    let revoked = replace(lab, name, "");
+    let client = Client::connect(lab.url()).trust(trust).revoked_file(revoked).await.unwrap();
     let gate = Gate::new().await;
-    let client = Client::connect(lab.url()).trust(lab.local.trust().unwrap()).revoked_file(revoked);
-    let client = client.await.unwrap();
     is_run(&client, &gate).await;
 
     let job = client.job("asked").payload_value(gate.payload()).expires_in(Duration::from_secs(2));
     let mut job = patiently(job.launch()).await.unwrap();
     let mut events = job.events();
     let visitor = gate.arrival().await;
-    let worker = file::load(lab.local.worker_key("asked")).unwrap();
-    replace(&lab, "revoked-workers", &thumbprints(&[&worker]));
+    replace(lab, name, &thumbprints(&[key]));
     let distrusted = loop {
         if let Event::Untrusted(worker) = patiently(events.next()).await.unwrap() {
             break worker;
         }
     };
-    let key = worker.thumbprint();
-    assert_eq!((distrusted.worker, distrusted.reason), (key, Untrusted::Revoked { key }));
     visitor.go_on().await;
     let error = patiently(job.result::<u16>()).await.unwrap_err();
-    assert!(matches!(&error, JobError::NoWorker { untrusted } if untrusted.len() == 1), "{error}");
+    let JobError::NoWorker { untrusted } = error else { panic!("{error}") };
+    assert_eq!(untrusted, std::slice::from_ref(&distrusted));
+    distrusted.reason
+}
+
+#[tokio::test]
+async fn a_client_takes_no_result_of_a_worker_that_was_revoked_meanwhile() {
+    let lab = Lab::with(plan(1)).await;
+    let (worker, authority) = (file::load(lab.local.worker_key("asked")).unwrap(), fresh_key());
+    let issued_s = now_ms() / 1000;
+    let certificate = Certificate {
+        worker: "asked".parse().unwrap(),
+        key: worker.public(),
+        issued_s,
+        expires_s: issued_s + 600,
+        image: None,
+    };
+    let mut config = lab.worker_config("asked");
+    config.cert = Some(certificate.sign(&authority));
+    let _worker = serve(config, "asked", gate::pass);
+
+    let certified = Trust::default().with_key(authority.public(), Role::Authority, None);
+    let (pinned, certified) = tokio::join!(
+        drops_its_worker(&lab, "revoked-workers", lab.local.trust().unwrap(), &worker),
+        drops_its_worker(&lab, "revoked-authorities", certified, &authority),
+    );
+    assert_eq!(pinned, Untrusted::Revoked { key: worker.thumbprint() });
+    let Untrusted::Authority { key, reason } = certified else { panic!("{certified}") };
+    assert_eq!(key, worker.thumbprint());
+    assert_eq!(*reason, Untrusted::Revoked { key: authority.thumbprint() });
     lab.stop().await;
 }
 
