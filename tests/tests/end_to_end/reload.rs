@@ -193,7 +193,7 @@ async fn drops_its_worker(lab: &Lab, name: &str, trust: Trust, key: &SigningKey)
     let gate = Gate::new().await;
     is_run(&client, &gate).await;
 
-    let job = client.job("asked").payload_value(gate.payload()).expires_in(Duration::from_secs(2));
+    let job = client.job("asked").payload_value(gate.payload()).expires_in(Duration::from_secs(5));
     let mut job = patiently(job.launch()).await.unwrap();
     let mut events = job.events();
     let visitor = gate.arrival().await;
