@@ -1,13 +1,14 @@
 //! The launcher's configuration: a TOML file, every member of which `subrosa-launcher.example.toml` explains.
 
 mod file;
+mod keys;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
@@ -17,15 +18,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use subrosa_protocol::{
     id::WorkerName,
-    identity::{
-        self, CertFileError, RevokedError, SigningKey, Thumbprint, Trust, TrustError, Untrusted,
-        file::{self as keys, KeyFileError},
-    },
-    policy::{Mode, Policy, PolicyError},
+    identity::{CertFileError, RevokedError, TrustError, Untrusted, file::KeyFileError},
+    policy::{Mode, PolicyError},
     subject::Namespace,
 };
-use subrosa_transport::{Connect, Live, LiveTrust, now_ms};
+use subrosa_transport::Connect;
 use thiserror::Error;
+
+pub use self::keys::Keys;
 
 /// An example with every member, as it is installed beside the program.
 pub const EXAMPLE: &str = include_str!("../../subrosa-launcher.example.toml");
@@ -269,17 +269,6 @@ pub enum ConfigError {
     },
 }
 
-/// A launcher's own key, the keys that it trusts, and whose jobs it admits.
-#[derive(Debug)]
-pub struct Keys {
-    /// Signs its records.
-    pub identity: SigningKey,
-    /// Whose records count.
-    pub trust: LiveTrust,
-    /// Who may launch which worker; anyone may launch the others.
-    pub policies: HashMap<WorkerName, Live<Policy>>,
-}
-
 impl Config {
     /// Reads a configuration. Relative paths are as they stand.
     ///
@@ -334,94 +323,5 @@ impl Config {
             change(&mut process.trust_file);
             process.credentials.iter_mut().for_each(&mut change);
         }
-    }
-
-    /// Reads all key, trust, revocation and signers files, and checks that they fit together.
-    ///
-    /// # Errors
-    ///
-    /// A file that cannot be used, and a key whose records would not count.
-    pub fn keys(&self) -> Result<Keys, ConfigError> {
-        let identity = keys::load(&self.key_file)?;
-        let trust = self.live_trust(identity.thumbprint())?;
-        let policies = self.policies()?;
-        exists("nats.credentials", self.nats.credentials.as_ref())?;
-        for worker in &self.workers {
-            let Backend::Process(process) = &worker.backend else { continue };
-            let member = |member| format!("worker.{member} of {}", worker.name);
-            exists(&member("credentials"), process.credentials.as_ref())?;
-            if process.program.components().count() > 1 {
-                exists(&member("command"), Some(&process.program))?;
-            }
-            process.check_keys(&worker.name, &trust.get(), &self.trust_file, &identity.thumbprint())?;
-        }
-        Ok(Keys { identity, trust, policies })
-    }
-
-    /// The trust file, which has to name the launcher itself: also when it is read again.
-    fn live_trust(&self, own: Thumbprint) -> Result<LiveTrust, ConfigError> {
-        let key = self.key_file.clone();
-        let read = move |path: &Path| {
-            let trust = Trust::from_file(path)?;
-            match trust.launcher(&own) {
-                Ok(()) => Ok(trust),
-                Err(reason) => {
-                    Err(ConfigError::Untrusted { trust: path.to_owned(), key: key.clone(), reason })
-                }
-            }
-        };
-        let trust = LiveTrust::new(Live::file(&self.trust_file, read)?);
-        Ok(match &self.revoked_file {
-            Some(revoked) => trust.with_revoked_file(revoked)?,
-            None => trust,
-        })
-    }
-
-    fn policies(&self) -> Result<HashMap<WorkerName, Live<Policy>>, ConfigError> {
-        let with_policy =
-            self.workers.iter().filter_map(|worker| Some((&worker.name, worker.policy.as_ref()?)));
-        with_policy.map(|(name, policy)| Ok((name.clone(), policy.read()?))).collect()
-    }
-}
-
-impl WorkerPolicy {
-    fn read(&self) -> Result<Live<Policy>, PolicyError> {
-        let (needed, mode) = (self.needed, self.mode);
-        let read = move |path: &Path| Policy::from_file(path, needed).map(|policy| policy.in_mode(mode));
-        Live::file(&self.signers_file, read)
-    }
-}
-
-impl Process {
-    /// The worker's records count for the launcher, and the launcher's for the worker.
-    fn check_keys(
-        &self,
-        name: &WorkerName,
-        trust: &Trust,
-        trust_file: &Path,
-        launcher: &Thumbprint,
-    ) -> Result<(), ConfigError> {
-        let worker = keys::load(&self.key_file)?.thumbprint();
-        let cert = self.cert_file.as_ref().map(identity::load_cert).transpose()?;
-        let cert = cert.as_ref().map(|(cert, _)| cert.as_str());
-        trust.vouched(&worker, name, cert, now_ms()).map_err(|reason| ConfigError::Untrusted {
-            trust: trust_file.to_owned(),
-            key: self.key_file.clone(),
-            reason,
-        })?;
-        Trust::from_file(&self.trust_file)?.launcher(launcher).map_err(|reason| ConfigError::Untrusted {
-            trust: self.trust_file.clone(),
-            key: PathBuf::from("the launcher's key_file"),
-            reason,
-        })
-    }
-}
-
-fn exists(member: &str, path: Option<&PathBuf>) -> Result<(), ConfigError> {
-    match path {
-        Some(path) if !path.exists() => {
-            Err(ConfigError::MissingFile { member: member.to_owned(), path: path.clone() })
-        }
-        _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-use subrosa_protocol::identity::Role;
+use subrosa_protocol::identity::{Role, SigningKey, Trust, file as keys};
 
 use super::*;
 
