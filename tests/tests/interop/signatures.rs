@@ -94,7 +94,7 @@ fn job() -> Job {
 #[test]
 fn launch_requests_signed_here_verify_there_for_each_signer() {
     let keys = KeyType::ALL.map(ours);
-    let request = LaunchRequest::new(job(), &keys.iter().collect::<Vec<_>>());
+    let request = LaunchRequest::new(job(), &keys.iter().collect::<Vec<_>>()).unwrap();
     let token = std::str::from_utf8(request.bytes()).unwrap();
     for key in &keys {
         let payload = verified_there(&public(key), "subrosa-job", token).unwrap();
