@@ -62,6 +62,9 @@ pub enum Fault {
     /// The launch request is another job's.
     #[error("its launch request is that of another job")]
     AnotherRequest,
+    /// It lets the job begin, and names a message before it.
+    #[error("the job cannot begin after another message")]
+    NotFirst,
     /// The job has ended.
     #[error("the job had ended: nothing counts after that")]
     AfterEnd,
@@ -149,6 +152,7 @@ impl Fault {
             Self::NoBeginning => "no_beginning",
             Self::Request(_) => "bad_request",
             Self::AnotherRequest => "another_request",
+            Self::NotFirst => "not_first",
             Self::AfterEnd => "after_end",
             Self::OlderAttempt { .. } => "older_attempt",
             Self::NotTaken { .. } => "not_taken",

@@ -90,15 +90,15 @@ impl<'a> Rules<'a> {
 
     /// The job's launch request, with all of its signatures.
     fn begin(&mut self, record: &Record, bytes: &[u8]) -> Result<(), Fault> {
+        if record.prev.is_some() || self.stand != Stand::Nothing {
+            return Err(Fault::NotFirst);
+        }
         let request = request(bytes).map_err(Fault::Request)?;
         if *request.job().id() != record.job {
             return Err(Fault::AnotherRequest);
         }
         let signers = request.verify().map_err(Fault::Request)?;
         check_time(record, request.job())?;
-        if self.stand != Stand::Nothing {
-            return Err(self.out_of_turn(record));
-        }
         self.signers = Some(signers);
         Ok(())
     }

@@ -367,7 +367,16 @@ fn every_kind_of_tampering_is_named() {
         (
             "queued again",
             Story::queued().then(LAUNCHER, 0, Event::Queued { request: request(&job("invoice 4711")) }),
-            &[(2, "out_of_turn")],
+            &[(2, "not_first")],
+        ),
+        (
+            "queued after something else",
+            Story::new(&job("invoice 4711")).then(LAUNCHER, 0, failed()).then(
+                LAUNCHER,
+                0,
+                Event::Queued { request: request(&job("invoice 4711")) },
+            ),
+            &[(1, "no_beginning"), (2, "not_first")],
         ),
         // Tokens.
         ("a wrong close token", Story::running().then(COLLEAGUE, 2, closed([1; 32])), &[(5, "wrong_close")]),
