@@ -10,6 +10,7 @@ use std::{fs, io, path::Path};
 use serde_json::{Value, json};
 use subrosa_fuzz::world::{NOW_MS, Party, namespace};
 use subrosa_protocol::{
+    audit::{Message, write_line},
     encoding::b64u,
     id::{Attempt, Instance, JobId, Sha256Hash},
     identity::{Typ, sign_compact},
@@ -23,7 +24,8 @@ use subrosa_protocol::{
 };
 
 fn main() -> io::Result<()> {
-    let seeds: [(&str, Vec<Vec<u8>>); 9] = [
+    let seeds: [(&str, Vec<Vec<u8>>); 10] = [
+        ("audit", histories()),
         ("config", configs()),
         ("envelope", envelopes()),
         ("head", heads()),
@@ -197,6 +199,49 @@ fn records() -> Vec<Vec<u8>> {
         inputs.push([&[2 * choice + 1], &payload[..]].concat());
     }
     inputs
+}
+
+/// Every four bytes are a message: what and in which attempt, by whom, after which, when.
+fn histories() -> Vec<Vec<u8>> {
+    let [queued, taken, running, finished, closed] = [0_u8, 1, 2, 3, 4];
+    // A party, and that it shows the right tokens.
+    let [launcher, worker, stranger] = [12_u8, 13, 14];
+    let first = |event: u8| event + 9;
+    let whole = [
+        [queued, launcher, 0, 0],
+        [first(taken), worker, 0, 1],
+        [first(running), worker, 0, 1],
+        [first(finished), worker, 0, 2],
+        [first(closed), launcher, 0, 3],
+    ];
+    let story = |messages: &[[u8; 4]]| [&[1], &messages.concat()[..]].concat();
+    let other = |at: usize, message: [u8; 4]| {
+        let mut messages = whole;
+        messages[at] = message;
+        story(&messages)
+    };
+    let record = Record {
+        job: JobId::of(b"job"),
+        at_ms: NOW_MS,
+        attempt: 0,
+        prev: None,
+        event: Event::Expired(Reason::new("expired", "")),
+    };
+    let record = record.sign(Party::Launcher.key());
+    let lines =
+        [&record[..], b"junk \n", b""].map(|bytes| write_line(&Message::new(bytes.to_vec()), Some(7)));
+    vec![
+        story(&whole),
+        story(&whole[..3]),
+        story(&whole[1..]),
+        other(4, [first(closed), 0, 0, 3]),
+        other(4, [first(closed), stranger, 0, 3]),
+        other(3, [taken + 18, worker, 0, 2]),
+        other(3, [first(taken), worker, 1, 1]),
+        other(4, [queued, launcher, 255, 0]),
+        [b"\0", lines.join("\n").as_bytes()].concat(),
+        [b"\0", lines[0].as_bytes()].concat(),
+    ]
 }
 
 fn receipt(owned: bool) -> Receipt {

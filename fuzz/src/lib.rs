@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod audit;
 pub mod config;
 pub mod envelope;
 pub mod head;
@@ -28,6 +29,7 @@ pub type Check = fn(&[u8]);
 
 /// The targets: the name of each, which is also that of its corpus, and what it checks.
 pub const TARGETS: &[(&str, Check)] = &[
+    ("audit", audit::check),
     ("config", config::check),
     ("envelope", envelope::check),
     ("head", head::check),
