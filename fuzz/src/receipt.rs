@@ -18,19 +18,24 @@ pub fn check(input: &[u8]) {
         let Ok(jws) = std::str::from_utf8(rest) else { return };
         agreed(jws);
     } else {
-        let signer = Party::pick(choice / 2);
-        agreed(&sign_compact(signer.key(), Typ::Receipt, rest));
+        signed(rest, Party::pick(choice / 2));
     }
 }
 
-fn agreed(jws: &str) {
+/// Whether what this party signs as a receipt is one; see [`agreed`].
+pub fn signed(payload: &[u8], signer: Party) -> bool {
+    agreed(&sign_compact(signer.key(), Typ::Receipt, payload))
+}
+
+/// Reads a receipt as a client and as an auditor do, and compares what they say: whether it is one.
+fn agreed(jws: &str) -> bool {
     let read = Receipt::verify(jws);
     let checked =
         check_offline(jws, &Evidence { trust: trust(), cert: None, salt: None, result: None, input: None });
     assert_eq!(checked.receipt, read.clone().ok(), "read twice, in two ways");
     let Ok((receipt, signer)) = read else {
         assert!(!checked.holds());
-        return;
+        return false;
     };
     assert!(jws.len() <= MAX_RECEIPT_BYTES);
     let trusted = trust().worker(&signer.thumbprint(), &receipt.worker).is_ok();
@@ -40,4 +45,5 @@ fn agreed(jws: &str) {
     assert!(receipt.client.is_none_or(|client| receipt.signers.contains(&client)));
     let again = receipt.sign(Party::Worker.key());
     assert_eq!(Receipt::verify(&again), Ok((receipt, Party::Worker.key().public())));
+    true
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use subrosa_client::JobState;
 use subrosa_fuzz::{
-    envelope, record,
+    envelope, receipt, record,
     verdict::agreed,
     world::{NOW_MS, Party, namespace},
 };
@@ -128,7 +128,7 @@ fn records() -> [Reader; 4] {
 fn head() -> Reader {
     let good = json!({
         "content": "json", "re": 1, "worker": "a proof", "instance": b64u([5; 16]), "close": b64u([2; 32]),
-        "salt": b64u([4; 32]), "event": { "progress": 0.5, "message": "half" },
+        "receipt": "a receipt", "salt": b64u([4; 32]), "event": { "progress": 0.5, "message": "half" },
     });
     let takes = |text: &[u8]| {
         // And so does who opens the envelope around it.
@@ -137,6 +137,19 @@ fn head() -> Reader {
         Head::parse(text).is_some()
     };
     Reader::new("head", good, takes).with(&["/re"], &["/instance", "/close", "/salt"])
+}
+
+fn receipt() -> Reader {
+    let client = Party::Stranger.key().thumbprint();
+    let good = json!({
+        "job": JobId::of(b"job"), "worker": "echo", "attempt": 2, "started_ms": 1, "finished_ms": 2,
+        "client": client, "signers": [client],
+        "input_hash": Sha256Hash([1; 32]), "result_hash": Sha256Hash([2; 32]),
+    });
+    Reader::new("receipt", good, |text| receipt::signed(text, Party::Worker)).with(
+        &["/attempt", "/started_ms", "/finished_ms"],
+        &["/client", "/signers/0", "/input_hash", "/result_hash"],
+    )
 }
 
 fn proof() -> Reader {
@@ -194,7 +207,7 @@ pub(crate) fn all() -> Vec<Reader> {
         .with(&[], &["/payload", "/signatures/0/protected", "/signatures/0/signature"]);
     let alive = Reader::new("alive", json!({ "attempt": 1 }), |text| Alive::parse(text).is_some())
         .with(&["/attempt"], &[]);
-    let mut readers = vec![job_reader, launch, head(), proof(), alive, state()];
+    let mut readers = vec![job_reader, launch, head(), proof(), receipt(), alive, state()];
     readers.extend(records());
     readers.extend(keys());
     for reader in &readers {
