@@ -10,6 +10,7 @@
 mod audit;
 mod bad_input;
 mod certificates;
+mod certified;
 mod commands;
 mod deaths;
 mod demo;

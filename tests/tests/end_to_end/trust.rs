@@ -20,7 +20,7 @@ use subrosa_worker::{Config, Done, Failure, Job, Launched};
 
 use crate::PROGRAM;
 
-async fn answer(job: Job<Launched>) -> Result<Done, Failure> {
+pub(crate) async fn answer(job: Job<Launched>) -> Result<Done, Failure> {
     let (_, job) = job.options::<Value>(&()).await?;
     let (payload, job) = job.ready::<Value>(&()).await?;
     job.done(&payload).await
@@ -57,7 +57,7 @@ async fn a_worker_with_another_key_is_not_trusted_and_learns_nothing() {
 }
 
 /// Answers a job as somebody who was not asked, before anyone else can: with `options` for its last attempt.
-async fn answer_first(lab: &Lab, job: &JobId, identity: &SigningKey) {
+pub(crate) async fn answer_first(lab: &Lab, job: &JobId, identity: &SigningKey, cert: Option<&str>) {
     let request = LaunchRequest::parse(&lab.request("wanted", job).await, &Namespace::default()).unwrap();
     let connection = lab.connection().await;
     let setup = Setup {
@@ -65,7 +65,7 @@ async fn answer_first(lab: &Lab, job: &JobId, identity: &SigningKey) {
         signers: &request.verify().unwrap(),
         attempt: Attempt::new(request.job().description().max_attempts).unwrap(),
         identity,
-        cert: None,
+        cert,
         instance: Instance::random(&mut rand::rng()),
         max_envelope_bytes: connection.max_payload(),
     };
@@ -78,7 +78,7 @@ async fn answer_first(lab: &Lab, job: &JobId, identity: &SigningKey) {
 }
 
 /// Waits until the client has heard of a worker that it does not trust.
-async fn untrusted(events: &mut EventStream) -> UntrustedWorker {
+pub(crate) async fn untrusted(events: &mut EventStream) -> UntrustedWorker {
     loop {
         if let Event::Untrusted(worker) = patiently(events.next()).await.unwrap() {
             return worker;
@@ -93,7 +93,7 @@ async fn who_answers_first_and_is_not_trusted_keeps_the_job_from_nobody() {
     let mut job = client.job("wanted").payload_value(json!("for the trusted one")).launch().await.unwrap();
     let mut events = job.events();
     let impostor = fresh_key();
-    answer_first(&lab, job.id(), &impostor).await;
+    answer_first(&lab, job.id(), &impostor, None).await;
     let reason = Untrusted::Unknown { key: impostor.thumbprint(), role: Role::Worker };
     let seen = UntrustedWorker { worker: impostor.thumbprint(), reason };
     assert_eq!(untrusted(&mut events).await, seen);
@@ -151,7 +151,7 @@ async fn at_the_deadline_the_error_says_who_was_not_trusted_and_why() {
     let launcher = file::load(lab.local.launcher_config().with_file_name("launcher.jwk")).unwrap();
     let mut expected = Vec::new();
     for (identity, role) in [(fresh_key(), None), (launcher, Some(Role::Launcher))] {
-        answer_first(&lab, job.id(), &identity).await;
+        answer_first(&lab, job.id(), &identity, None).await;
         let (key, wanted) = (identity.thumbprint(), Role::Worker);
         let reason = match role {
             None => Untrusted::Unknown { key, role: wanted },
