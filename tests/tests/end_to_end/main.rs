@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says so"
 )]
 
+mod attacks;
 mod audit;
 mod bad_input;
 mod certificates;

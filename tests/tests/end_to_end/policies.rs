@@ -73,7 +73,7 @@ async fn counted(runs: Runs, job: Job<Launched>) -> Result<Done, Failure> {
 }
 
 /// Serves `asked` by a policy of its own, whatever launchers do.
-fn serve_by(lab: &Lab, policy: Policy) -> Runs {
+pub(crate) fn serve_by(lab: &Lab, policy: Policy) -> Runs {
     let runs = Runs::default();
     let mut config = lab.worker_config("asked");
     config.policy = Live::given(policy);
@@ -282,7 +282,7 @@ async fn a_policy_that_is_off_does_not_look() {
 }
 
 /// Puts a job in history and queue as a launcher does that has the right to, and checks nothing.
-async fn admit(lab: &Lab, job: &JobId, request: &[u8]) {
+pub(crate) async fn admit(lab: &Lab, job: &JobId, request: &[u8]) {
     let (connection, worker) = (lab.connection().await, "asked".parse().unwrap());
     let (namespace, deadline) = (Namespace::default(), Instant::now() + PATIENCE);
     let key = file::load(lab.local.launcher_config().with_file_name("launcher.jwk")).unwrap();
