@@ -13,13 +13,14 @@ use subrosa_protocol::{
     audit::{Message, write_line},
     encoding::b64u,
     id::{Attempt, Instance, JobId, Sha256Hash},
-    identity::{Typ, sign_compact},
+    identity::{Certificate, SigningKey, Typ, sign_compact},
     job::{Description, Job},
     json::{self as strict, Int},
     launch::LaunchRequest,
     receipt::{Receipt, Salt},
     record::{Event, Reason, Record, Times},
     refusal::StepCode,
+    secret::Secret,
     wire::{self, Content, ErrorMember, Head, LogLevel},
 };
 
@@ -116,11 +117,11 @@ fn jobs() -> Vec<Vec<u8>> {
 }
 
 fn requests() -> Vec<Vec<u8>> {
-    let [owner, worker] = [Party::Stranger.key(), Party::Worker.key()];
+    let ([owner, worker], wallet) = ([Party::Stranger.key(), Party::Worker.key()], wallet());
     let mut requests = Vec::new();
     for description in descriptions() {
         let job = written(&description);
-        for signers in [&[][..], &[owner][..], &[owner, worker][..]] {
+        for signers in [&[][..], &[owner][..], &[owner, worker][..], &[owner, &wallet][..]] {
             requests
                 .push(LaunchRequest::new(job.clone(), signers).expect("each signs once").bytes().to_vec());
         }
@@ -138,10 +139,31 @@ fn signatures() -> Vec<Vec<u8>> {
             inputs.push([&[choice], header.to_string().as_bytes()].concat());
         }
     }
+    let signed = [sign_compact(&wallet(), Typ::Record, b"{}"), certificate(Party::Stranger.key(), None)];
+    let image = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let signed = signed.into_iter().chain([certificate(&wallet(), Some(image))]);
+    inputs.extend(signed.map(|jws| [b"\0", jws.as_bytes()].concat()));
     let header = json!({ "alg": "EdDSA", "typ": "subrosa-job", "jwk": Party::Launcher.key().public().to_jwk(),
         "kid": "me", "crit": ["b64"], "b64": false });
     inputs.push([b"\x01", header.to_string().as_bytes()].concat());
     inputs
+}
+
+/// A key of the other kind.
+fn wallet() -> SigningKey {
+    SigningKey::secp256k1(&Secret::take(&mut [4; 32])).expect("a scalar")
+}
+
+/// The worker's key, certified by somebody.
+fn certificate(authority: &SigningKey, image: Option<&str>) -> String {
+    let certificate = Certificate {
+        worker: "echo".parse().expect("a name"),
+        key: Party::Worker.key().public(),
+        issued_s: NOW_MS / 1000,
+        expires_s: NOW_MS / 1000 + 86_400,
+        image: image.map(|image| image.parse().expect("a digest")),
+    };
+    certificate.sign(authority)
 }
 
 fn keys() -> Vec<Vec<u8>> {
@@ -160,6 +182,7 @@ fn keys() -> Vec<Vec<u8>> {
         with(Party::Worker, "d", json!(b64u([2; 32]))),
         with(Party::Worker, "use", json!("sig")),
         json!({ "kty": "EC", "crv": "secp256k1", "x": b64u([1; 32]), "y": b64u([1; 32]) }),
+        serde_json::to_value(wallet().public()).expect("a JWK"),
         json!({ "kty": "OKP", "crv": "Ed25519", "x": b64u([0; 32]) }),
         json!({ "kty": "oct", "k": b64u([1; 32]) }),
     ]
@@ -198,6 +221,10 @@ fn records() -> Vec<Vec<u8>> {
         inputs.push([b"\0", &signed[..]].concat());
         inputs.push([&[2 * choice + 1], &payload[..]].concat());
     }
+    let event = Event::Taken { instance: instance() };
+    let record = Record { job: JobId::of(b"job"), at_ms: NOW_MS, attempt: 1, prev: None, event };
+    let cert = certificate(&wallet(), None);
+    inputs.push([b"\0", &record.sign_certified(Party::Worker.key(), Some(&cert))[..]].concat());
     inputs
 }
 
@@ -277,7 +304,14 @@ fn heads() -> Vec<Vec<u8>> {
     let instance = Some(instance());
     [
         Head::default(),
-        Head { content: Some(Content::Json), worker: Some(proof), instance, ..Head::default() },
+        Head { content: Some(Content::Json), worker: Some(proof.clone()), instance, ..Head::default() },
+        Head {
+            content: Some(Content::Json),
+            worker: Some(proof),
+            cert: Some(certificate(&wallet(), None)),
+            instance,
+            ..Head::default()
+        },
         Head {
             content: Some(Content::Bytes),
             re: Some(Int::MAX),

@@ -6,7 +6,10 @@
 use serde_json::Value;
 use subrosa_protocol::{
     encoding::{b64u, b64u_decode},
-    identity::{JwsError, MAX_HEADER_BYTES, Signature, Typ, Verified, verify_compact},
+    identity::{
+        Certificate, JwsError, KeyType, MAX_CERT_BYTES, MAX_HEADER_BYTES, Signature, Typ, Verified,
+        verify_compact,
+    },
     json,
 };
 
@@ -43,7 +46,30 @@ fn verify(jws: &[u8]) -> Option<Verified> {
         is_spelled_in_one_way(typ, jws, &verified);
         good = Some(verified);
     }
+    certifies(jws);
     good
+}
+
+/// A certificate is signed as one, and not by the key that it is for.
+fn certifies(jws: &[u8]) {
+    let signed = verify_compact(Typ::Cert, jws, MAX_CERT_BYTES);
+    match Certificate::verify(jws) {
+        Ok(certified) => {
+            assert_eq!(signed.expect("signed").signer, certified.authority);
+            assert_ne!(certified.certificate.key, certified.authority);
+            let certificate = certified.certificate;
+            assert!(certificate.issued_s < certificate.expires_s);
+            let again = Certificate::verify(certificate.sign(Party::Stranger.key()).as_bytes());
+            assert!(
+                again.is_ok_and(|again| again.certificate == certificate) || is_the_strangers(&certificate)
+            );
+        }
+        Err(error) => assert_eq!(Certificate::verify(jws).map(|_| ()), Err(error), "read twice, in two ways"),
+    }
+}
+
+fn is_the_strangers(certificate: &Certificate) -> bool {
+    certificate.key == Party::Stranger.key().public()
 }
 
 /// The same parts as one of several signatures: the same verdict, where there are three parts of text.
@@ -78,9 +104,14 @@ fn is_spelled_in_one_way(typ: Typ, jws: &[u8], verified: &Verified) {
     let header: Value = serde_json::from_slice(protected).expect("JSON");
     assert_eq!(header.as_object().expect("an object").len(), 3);
     assert_eq!(header["typ"], typ.as_str());
-    assert!(header["alg"] == "EdDSA" || header["alg"] == "Ed25519");
+    let algorithms: &[&str] = match verified.signer.key_type() {
+        KeyType::Ed25519 => &["EdDSA", "Ed25519"],
+        KeyType::Secp256k1 => &["ES256K"],
+        other => panic!("a key of type {other}"),
+    };
+    assert!(header["alg"].as_str().is_some_and(|alg| algorithms.contains(&alg)), "{header}");
     let written = serde_json::to_value(verified.signer.to_jwk()).expect("a JWK");
-    assert_eq!(header["jwk"], written, "exactly `crv`, `kty` and `x`");
+    assert_eq!(header["jwk"], written, "exactly what its thumbprint is made of");
 
     // One character less, one more, and one bit of the signature: none of it verifies.
     for other in [&text[..text.len() - 1], &format!("{text}A"), &format!("{text}."), &format!("{text} ")] {
