@@ -9,7 +9,7 @@ use std::{
 use subrosa_protocol::{
     id::{Attempt, NameError},
     identity::{
-        self, CertFileError, Certificate, RevokedError, SigningKey, TrustError,
+        self, CertFileError, Certificate, PublicKey, RevokedError, SigningKey, TrustError,
         file::{self, KeyFileError},
     },
     launch::{MAX_REQUEST_BYTES, MAX_SIGNATURES},
@@ -45,7 +45,7 @@ pub struct Config {
     /// The worker's signing key.
     pub identity: SigningKey,
     /// The certificate of that key, a compact JWT, for clients that know its authority only.
-    pub cert: Option<String>,
+    pub cert: Live<Option<String>>,
     /// The launchers and workers whose records count. A clone of it can have the files read again.
     pub trust: LiveTrust,
     /// Who may have jobs run here; *anyone* by default. It is checked before anything is asked for, whatever a
@@ -143,7 +143,7 @@ impl Config {
             nats,
             namespace: Namespace::default(),
             identity,
-            cert: None,
+            cert: Live::given(None),
             trust: trust.into(),
             policy: Live::given(Policy::anyone()),
             slots: 16,
@@ -180,7 +180,10 @@ impl Config {
         if let Some(seconds) = number("SUBROSA_DRAIN_SECONDS", 0..=86_400)? {
             config.timing.drain = Duration::from_secs(seconds);
         }
-        config.cert = text("SUBROSA_CERT_FILE")?.map(|path| read_cert(&path, name, &config)).transpose()?;
+        if let Some(path) = text("SUBROSA_CERT_FILE")? {
+            let (name, key) = (name.to_owned(), config.identity.public());
+            config.cert = Live::file(path, move |path| read_cert(path, &name, &key).map(Some))?;
+        }
         config.one_job = OneJob::from_env()?;
         Ok(config)
     }
@@ -221,14 +224,14 @@ impl OneJob {
 }
 
 /// Reads the certificate, which has to be this worker's: clients would not believe another.
-fn read_cert(path: &str, name: &str, config: &Config) -> Result<String, ConfigError> {
+fn read_cert(path: &Path, name: &str, own: &PublicKey) -> Result<String, ConfigError> {
     let file = |error: CertFileError| invalid("SUBROSA_CERT_FILE", format!("cannot be used: {error}"));
     let (jwt, certified) = identity::load_cert(path).map_err(file)?;
     let Certificate { worker, key, .. } = certified.certificate;
     if worker.as_str() != name {
         return Err(invalid("SUBROSA_CERT_FILE", format!("names a certificate for the worker {worker}")));
     }
-    if key != config.identity.public() {
+    if key != *own {
         let rule = "names a certificate for another key than that in SUBROSA_KEY_FILE";
         return Err(invalid("SUBROSA_CERT_FILE", rule));
     }

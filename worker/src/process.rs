@@ -23,7 +23,7 @@ pub(crate) struct Process {
     pub(crate) name: WorkerName,
     pub(crate) instance: Instance,
     pub(crate) identity: SigningKey,
-    pub(crate) cert: Option<String>,
+    pub(crate) cert: Live<Option<String>>,
     pub(crate) trust: LiveTrust,
     pub(crate) policy: Live<Policy>,
     pub(crate) namespace: Namespace,
@@ -83,7 +83,7 @@ impl Process {
         event: Event,
     ) -> Result<Written, HistoryError> {
         let record = Record { job: *job, at_ms: now_ms(), attempt, prev: prev.map(Stored::hash), event };
-        let bytes = record.sign_certified(&self.identity, self.cert.as_deref());
+        let bytes = record.sign_certified(&self.identity, self.cert.get().as_deref());
         let deadline = self.record_deadline();
         Ok(match self.history.append(&self.name, job, prev, bytes, deadline).await? {
             Commit::Won(stored) => Written::Won(stored),

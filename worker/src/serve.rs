@@ -46,7 +46,7 @@ where
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Process)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Process)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::Process)?;
-    let (trust, policy) = (config.trust.clone(), config.policy.clone());
+    let (trust, policy, cert) = (config.trust.clone(), config.policy.clone(), config.cert.clone());
     let signals = tokio::spawn(async move {
         loop {
             tokio::select! {
@@ -55,6 +55,7 @@ where
                 Some(()) = hangup.recv() => {
                     trust.reload();
                     policy.reload();
+                    cert.reload();
                     tracing::info!("reloaded: what is decided from now on is decided by these files");
                 }
             }
@@ -68,8 +69,8 @@ where
 }
 
 /// Serves `function` as [`serve`] does, with a configuration and a token that ends it: nothing new is
-/// taken then, and what runs may finish within the drain time. Clones of [`Config::trust`] and
-/// [`Config::policy`] can have their files read again.
+/// taken then, and what runs may finish within the drain time. Clones of [`Config::trust`],
+/// [`Config::policy`] and [`Config::cert`] can have their files read again.
 ///
 /// ```no_run
 /// # // It takes a server.
@@ -157,7 +158,7 @@ async fn run(
     config
         .trust
         .get()
-        .vouched(&config.identity.thumbprint(), &name, config.cert.as_deref(), now_ms())
+        .vouched(&config.identity.thumbprint(), &name, config.cert.get().as_deref(), now_ms())
         .map_err(|reason| Error::Untrusted { reason })?;
     let connection = config.nats.connect().await?;
     let process: Shared = Arc::new(Process {

@@ -11,7 +11,7 @@ use subrosa_protocol::{
     subject::Namespace,
 };
 use subrosa_tests::lab::{Lab, PATIENCE, fresh_key, patiently, serve};
-use subrosa_transport::{History, now_ms};
+use subrosa_transport::{History, Live, now_ms};
 use subrosa_worker::{Config, Error};
 use tokio::time::Instant;
 
@@ -52,7 +52,7 @@ async fn lab(authority: &SigningKey) -> (Lab, Trust) {
 fn worker(lab: &Lab, identity: SigningKey, cert: &str) -> Config {
     let mut config = lab.worker_config("wanted");
     config.identity = identity;
-    config.cert = Some(cert.to_owned());
+    config.cert = Live::given(Some(cert.to_owned()));
     config
 }
 

@@ -12,7 +12,7 @@ use subrosa_tests::{
     processes::Running,
     raw::ask,
 };
-use subrosa_transport::now_ms;
+use subrosa_transport::{Live, now_ms};
 
 use crate::{
     GATED, PROGRAM, guarded_launcher,
@@ -90,6 +90,44 @@ async fn a_worker_reads_its_files_again_on_sighup() {
     }
     worker.signal(Signal::TERM);
     assert!(worker.ends().await.status.success(), "SIGHUP is no reason to end");
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_shows_its_new_certificate_after_sighup() {
+    let (lab, authority) = (Lab::new(PROGRAM, &[], &[gate::WORKER]).await, fresh_key());
+    let key = file::load(lab.local.worker_key(gate::WORKER)).unwrap().public();
+    let issue = |days: u64| {
+        let issued_s = now_ms() / 1000;
+        let worker = gate::WORKER.parse().unwrap();
+        let expires_s = issued_s + days * 86_400;
+        Certificate { worker, key: key.clone(), issued_s, expires_s, image: None }.sign(&authority)
+    };
+    let [first, second] = [1, 2].map(issue);
+    let path = replace(&lab, "worker.cert", &first);
+    let mut command = lab.worker_command(gate::WORKER, GATED);
+    command.env("SUBROSA_CERT_FILE", &path);
+    let mut worker = Running::start(command);
+    worker.says("worker ready").await;
+    let trust = Trust::default().with_key(authority.public(), Role::Authority, None);
+    let client = Client::connect(lab.url()).trust(trust).await.unwrap();
+    let gate = Gate::new().await;
+    let shown = async || {
+        let job = client.job(gate::WORKER).payload_value(gate.payload()).launch().await.unwrap();
+        gate.arrival().await.go_on().await;
+        patiently(job.result::<u16>()).await.unwrap().receipt.cert.clone().unwrap()
+    };
+    assert_eq!(shown().await, first);
+    replace(&lab, "worker.cert", &second);
+    worker.signal(Signal::HUP);
+    worker.says("reloaded").await;
+    assert_eq!(shown().await, second);
+    // Another authority's is a certificate of this key's all the same; what is none changes nothing.
+    replace(&lab, "worker.cert", "none");
+    worker.signal(Signal::HUP);
+    assert!(worker.says(REFUSED_FILE).await.contains("worker.cert"));
+    worker.says("reloaded").await;
+    assert_eq!(shown().await, second);
     lab.stop().await;
 }
 
@@ -223,7 +261,7 @@ async fn a_client_takes_no_result_of_a_worker_that_was_revoked_meanwhile() {
         image: None,
     };
     let mut config = lab.worker_config("asked");
-    config.cert = Some(certificate.sign(&authority));
+    config.cert = Live::given(Some(certificate.sign(&authority)));
     let _worker = serve(config, "asked", gate::pass);
 
     let certified = Trust::default().with_key(authority.public(), Role::Authority, None);

@@ -37,12 +37,13 @@ pub(crate) async fn run(
     hold: Hold,
     draining: CancellationToken,
 ) -> Outcome {
+    let cert = process.cert.get();
     let setup = Setup {
         job: &job,
         signers: &signers,
         attempt: holder.attempt,
         identity: &process.identity,
-        cert: process.cert.as_deref(),
+        cert: cert.as_deref(),
         instance: holder.instance,
         max_envelope_bytes: process.connection.max_payload(),
     };
