@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 
 use subrosa_client::{
     Bytes, Client, Job, JobBuilder, JobSecrets, LaunchError, LaunchRequest, SigningKey, Timing, Trust,
-    identity::file,
+    identity::{ImageDigest, file},
 };
 use subrosa_transport::now_ms;
 
@@ -59,6 +59,9 @@ pub(crate) struct Args {
     /// Keys that are good for nothing any more, a thumbprint a line; looked at once a second
     #[arg(long, value_name = "FILE", env = "SUBROSA_REVOKED_FILE")]
     revoked: Option<PathBuf>,
+    /// Trust a worker only with a certificate for this image, as sha256:DIGEST
+    #[arg(long, value_name = "DIGEST", requires = "trust")]
+    image: Option<ImageDigest>,
     /// Show the payload to whoever answers, for experiments: the broker can answer too
     #[arg(long, conflicts_with = "trust")]
     danger_trust_any_worker: bool,
@@ -116,7 +119,10 @@ impl Order {
             return Err(Failure::usage("only one of --options and --payload can be standard input"));
         }
         let trust = args.trust.as_ref().map(Trust::from_file).transpose();
-        let trust = trust.map_err(|error| Failure::new(Exit::Usage, error))?;
+        let mut trust = trust.map_err(|error| Failure::new(Exit::Usage, error))?;
+        if let Some(image) = &args.image {
+            trust = trust.map(|trust| trust.with_image(image.clone()));
+        }
         let key = args.key.as_ref().map(file::load).transpose()?;
         let payload = match args.bytes {
             true => args.payload.read()?,
