@@ -109,8 +109,8 @@ fn a_job_whose_owner_is_revoked_is_refused_in_every_mode() {
     for policy in [one.clone(), one.clone().in_mode(Mode::Warn), one.in_mode(Mode::Off), Policy::anyone()] {
         assert_eq!(policy.check(request.job(), &signers, &revoked(&[&owner])), refused);
         // Another's revocation is no matter of the owner's.
-        let anothers = policy.check(request.job(), &signers, &revoked(&[&a]));
-        assert_ne!(anothers, refused);
+        let of_another = policy.check(request.job(), &signers, &revoked(&[&a]));
+        assert_ne!(of_another, refused);
     }
 }
 
