@@ -121,7 +121,7 @@ fn of_other_data() -> Vec<Case> {
             "result_hash",
             "The receipt is for another result.",
             &receipt,
-            &Evidence { result: Some(r#"{"proof":"abd"}"#), ..Evidence::all() },
+            &Evidence { result: Some(r#"{"proof":"xyz"}"#), ..Evidence::all() },
         ),
         bad(
             "other_spelling",
