@@ -124,7 +124,7 @@ impl Office {
                 seen
             }
             Ok(Written::Lost(seen)) => seen,
-            Err(HistoryError::Full) => {
+            Err(Trouble::History(HistoryError::Full)) => {
                 return Err(Refused::new(Code::Overloaded, "the store of the jobs' histories is full").into());
             }
             Err(error) => return Err(error.into()),

@@ -98,7 +98,7 @@ impl Office {
                     let again = self.read(&case.worker, &case.id, self.deadline()).await?;
                     case = again.ok_or_else(unknown)?;
                 }
-                Err(HistoryError::Full) => {
+                Err(Trouble::History(HistoryError::Full)) => {
                     let message = "the store of the jobs' histories is full";
                     return Err(Refused::new(Code::Overloaded, message).into());
                 }

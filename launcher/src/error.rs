@@ -1,5 +1,6 @@
 //! Why a launcher ends.
 
+use subrosa_protocol::identity::Untrusted;
 use subrosa_transport::{ConnectError, HistoryError, QueueError, RequestError};
 use thiserror::Error;
 
@@ -44,6 +45,9 @@ pub(crate) enum Trouble {
     /// Something did not answer.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// What it would write does not count. Another launcher's may.
+    #[error("no record of this launcher counts any more: {0}")]
+    Untrusted(#[from] Untrusted),
     /// It changed whenever it was looked at.
     #[error("the job's history changes faster than it can be followed")]
     Restless,
@@ -55,7 +59,7 @@ impl Trouble {
         match self {
             Self::History(HistoryError::Request(error)) | Self::Request(error) => error.is_passing(),
             Self::History(_) => false,
-            Self::Restless => true,
+            Self::Untrusted(_) | Self::Restless => true,
         }
     }
 }

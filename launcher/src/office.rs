@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     config::{Backend, Config, Keys, Timing, Worker},
-    error::Error,
+    error::{Error, Trouble},
     workers::Workers,
 };
 
@@ -268,7 +268,8 @@ impl Office {
         fits.then_some(request)
     }
 
-    /// Signs a record that follows `prev`, and appends it.
+    /// Signs a record that follows `prev`, and appends it; unless nobody would believe it, this launcher included:
+    /// what cannot be told from a forged one is worse than none.
     pub(crate) async fn write(
         &self,
         worker: &WorkerName,
@@ -276,7 +277,8 @@ impl Office {
         attempt: u16,
         prev: Option<&Stored>,
         event: Event,
-    ) -> Result<Written, HistoryError> {
+    ) -> Result<Written, Trouble> {
+        self.trust.get().launcher(&self.identity.thumbprint())?;
         let record = Record { job: *job, at_ms: now_ms(), attempt, prev: prev.map(Stored::hash), event };
         let bytes = record.sign(&self.identity);
         match self.history.append(worker, job, prev, bytes, self.deadline()).await? {

@@ -122,7 +122,13 @@ async fn decide(
             expired: description.is_some_and(|job| job.expired(now_ms())),
             max_attempts: description.map_or(0, |job| job.description().max_attempts),
         };
-        match deliver(&view) {
+        let decided = deliver(&view);
+        if let (OnDelivery::End(_) | OnDelivery::Take(_), Err(reason)) = (&decided, process.counts()) {
+            tracing::error!(job = short(job), %reason, "NOT TAKEN: no record of this worker counts any more");
+            acker.nak(ack_wait).await;
+            return Ok(());
+        }
+        match decided {
             OnDelivery::Nak => acker.nak(ack_wait).await,
             OnDelivery::Ack => {
                 if seen.last == Last::Absent {

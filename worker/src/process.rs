@@ -5,7 +5,7 @@ use std::sync::Arc;
 use subrosa_protocol::{
     delivery::Last,
     id::{Instance, JobId, WorkerName},
-    identity::SigningKey,
+    identity::{SigningKey, Untrusted},
     job::Job,
     policy::Policy,
     record::{Event, Record},
@@ -59,6 +59,17 @@ impl Process {
     /// Until when a record may take to be written or read.
     pub(crate) fn record_deadline(&self) -> Instant {
         Instant::now() + self.timing.record
+    }
+
+    /// Whether this worker's own records count, as whom it trusts and its certificate are now. Nobody appends what
+    /// does not count: it would be nobody's state, and the job would be lost by it.
+    ///
+    /// # Errors
+    ///
+    /// Why they do not.
+    pub(crate) fn counts(&self) -> Result<(), Untrusted> {
+        let key = self.identity.thumbprint();
+        self.trust.get().vouched(&key, &self.name, self.cert.as_deref(), now_ms())
     }
 
     /// Judges a job's last message.

@@ -61,10 +61,14 @@ impl Config {
             }
         };
         let trust = LiveTrust::new(Live::file(&self.trust_file, read)?);
-        Ok(match &self.revoked_file {
-            Some(revoked) => trust.with_revoked_file(revoked)?,
-            None => trust,
-        })
+        let Some(revoked) = &self.revoked_file else { return Ok(trust) };
+        let trust = trust.with_revoked_file(revoked)?;
+        trust.get().launcher(&own).map_err(|reason| ConfigError::Untrusted {
+            trust: self.trust_file.clone(),
+            key: self.key_file.clone(),
+            reason,
+        })?;
+        Ok(trust)
     }
 
     fn policies(&self) -> Result<HashMap<WorkerName, Live<Policy>>, ConfigError> {

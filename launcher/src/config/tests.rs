@@ -107,6 +107,13 @@ fn the_files_of_policies_and_revocations_are_checked() {
     write("signers.json", &signers(&[&own, &other]));
     let keys = config.keys().unwrap();
     assert_eq!(keys.policies[&config.workers[0].name].get().to_string(), "2 of 2");
+
+    write("revoked", &own.thumbprint().to_string());
+    assert!(
+        refused().contains("does not trust the key in") && refused().contains("is revoked"),
+        "{}",
+        refused()
+    );
 }
 
 #[test]

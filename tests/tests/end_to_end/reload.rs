@@ -224,6 +224,63 @@ async fn a_launcher_heeds_a_revocation_without_being_told() {
     lab.stop().await;
 }
 
+#[tokio::test]
+async fn a_worker_that_is_revoked_itself_takes_no_job() {
+    let lab = Lab::with(plan(1)).await;
+    let own = file::load(lab.local.worker_key("asked")).unwrap();
+    let revoked = replace(&lab, "revoked", "");
+    let mut command = lab.worker_command("asked", GATED);
+    command.arg("asked").env("SUBROSA_REVOKED_FILE", &revoked);
+    let mut worker = Running::start(command);
+    worker.says("worker ready").await;
+    let gate = Gate::new().await;
+    let client = client(&lab, party(1)).await;
+    is_run(&client, &gate).await;
+
+    replace(&lab, "revoked", &thumbprints(&[&own]));
+    worker.says("read again").await;
+    let job = launch(&client, &gate).await;
+    assert!(worker.says("NOT TAKEN").await.contains("is revoked"));
+    // Nobody would believe its `taken`, and the job would be lost.
+    assert_eq!(lab.history("asked", job.id(), "queued").await, ["queued"]);
+    assert!(gate.is_deserted().await);
+
+    replace(&lab, "revoked", "");
+    worker.says("read again").await;
+    is_run(&client, &gate).await;
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_launcher_that_is_revoked_itself_writes_nothing() {
+    let lab = Lab::configured(plan(0), |lab, config| {
+        let revoked = replace(lab, "revoked", "");
+        config.insert("revoked_file".to_owned(), revoked.to_str().unwrap().into());
+    })
+    .await;
+    let own = file::load(lab.local.launcher_config().with_file_name("launcher.jwk")).unwrap();
+    let mut launcher = guarded_launcher(&lab);
+    launcher.says("launcher ready").await;
+    let _worker = lab.serve("asked", gate::pass);
+    let gate = Gate::new().await;
+    let client = client(&lab, party(1)).await;
+
+    replace(&lab, "revoked", &thumbprints(&[&own]));
+    launcher.says("read again").await;
+    // It does not answer either, so that another launcher is asked.
+    let job = client.job("asked").payload_value(gate.payload());
+    let (job, ()) = tokio::join!(patiently(job.launch()), async {
+        assert!(launcher.says("no record of this launcher counts").await.contains("is revoked"));
+        replace(&lab, "revoked", "");
+    });
+    let job = job.unwrap();
+    let id = *job.id();
+    gate.arrival().await.go_on().await;
+    assert_eq!(patiently(job.result::<u16>()).await.unwrap().value, 1);
+    assert_eq!(lab.history("asked", &id, "closed").await, ["queued", "taken", "running", "closed"]);
+    lab.stop().await;
+}
+
 /// A client that trusts in this way, whose worker runs a job when this key is revoked; what it says of that.
 async fn drops_its_worker(lab: &Lab, name: &str, trust: Trust, key: &SigningKey) -> Untrusted {
     let revoked = replace(lab, name, "");
