@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 use subrosa_protocol::{
     id::WorkerName,
-    identity::{Role, Trust},
+    identity::{PublicKey, Role, Trust},
+    json,
     policy::Policy,
 };
 
@@ -27,7 +28,7 @@ struct Entry {
 }
 
 impl Workers {
-    /// These workers, by name, with their policies and the keys in this trust file.
+    /// These workers, by name, with their policies and the keys in this trust file that are not revoked.
     pub(crate) fn new<'a>(
         workers: impl IntoIterator<Item = &'a Worker>,
         trust: &Trust,
@@ -59,12 +60,16 @@ impl WorkerKey {
     }
 }
 
-/// The workers' keys in a trust file.
+/// The workers' keys in a trust file that are not revoked.
 fn worker_keys(trust: &Trust) -> Vec<WorkerKey> {
     let set: Value = serde_json::from_str(&trust.to_json()).unwrap_or_default();
     let keys = set.get("keys").and_then(Value::as_array).cloned().unwrap_or_default();
     keys.into_iter()
         .filter(|key| key.get("role").is_none_or(|role| role == Role::Worker.as_str()))
+        .filter(|jwk| {
+            let key = PublicKey::from_jwk(&json::to_vec(jwk));
+            key.is_ok_and(|key| !trust.is_revoked(&key.thumbprint()))
+        })
         .map(|mut jwk| {
             let names = jwk.as_object_mut().and_then(|members| {
                 members.remove("role");
@@ -91,7 +96,8 @@ mod tests {
             trust_file = "t"
             worker = [{ name = "b", backend = "resident" }, { name = "a", backend = "resident" }]
             "#,
-        );
+        )
+        .unwrap();
         let key = |seed: u8| SigningKey::from_seed(&Secret::take(&mut [seed; 32])).public().clone();
         let for_a = Some(vec!["a".parse().unwrap()]);
         let trust = Trust::default()
@@ -102,7 +108,7 @@ mod tests {
             "a" => Policy::at_least(1, [key(1), key(2)].map(|key| key.thumbprint())).unwrap(),
             _ => Policy::anyone(),
         };
-        let listed = serde_json::to_value(Workers::new(&config.unwrap().workers, &trust, policy)).unwrap();
+        let listed = serde_json::to_value(Workers::new(&config.workers, &trust, policy)).unwrap();
         let keys = |at: usize| listed["workers"][at]["keys"].as_array().unwrap();
         assert_eq!(listed["workers"][0]["worker"], "a");
         assert_eq!((keys(0).len(), keys(1).len()), (2, 1));
@@ -111,5 +117,10 @@ mod tests {
         assert_eq!(listed["workers"][1]["backend"], json!("resident"));
         assert_eq!(listed["workers"][0]["policy"], json!("1 of 2"));
         assert_eq!(listed["workers"][1]["policy"], json!("anyone"));
+
+        let trust = trust.with_revoked([key(1).thumbprint()].into_iter().collect());
+        let listed = serde_json::to_value(Workers::new(&config.workers, &trust, policy)).unwrap();
+        assert_eq!(listed["workers"][0]["keys"].as_array().unwrap().len(), 1);
+        assert_eq!(listed["workers"][1]["keys"], json!([]));
     }
 }
