@@ -59,6 +59,12 @@ pub enum Fault {
     /// The launch request does not hold.
     #[error("its launch request does not hold: {0}")]
     Request(LaunchError),
+    /// The key of the job's owner is revoked: anybody may have signed with it.
+    #[error("the key {owner} of the job's owner is revoked")]
+    OwnerRevoked {
+        /// The owner.
+        owner: Thumbprint,
+    },
     /// The launch request is another job's.
     #[error("its launch request is that of another job")]
     AnotherRequest,
@@ -143,7 +149,7 @@ impl Fault {
             Self::Transplanted { .. } => "transplanted",
             Self::Signer(Untrusted::Unknown { .. }) => "stranger",
             Self::Signer(Untrusted::Role { .. } | Untrusted::Worker { .. }) => "wrong_role",
-            Self::Signer(Untrusted::Revoked { .. }) => "revoked",
+            Self::Signer(Untrusted::Revoked { .. }) | Self::OwnerRevoked { .. } => "revoked",
             Self::Signer(_) => "uncertified",
             Self::Copy { .. } => "copy",
             Self::Fork { .. } => "fork",

@@ -84,7 +84,7 @@ impl History {
     pub fn judge(messages: &[Message], job: Option<JobId>, trust: &Trust) -> Self {
         let reading = Reading::new(messages, job, trust);
         let Reading { id, job, messages } = &reading;
-        let mut rules = Rules::new(job.as_ref());
+        let mut rules = Rules::new(job.as_ref(), trust);
         let mut judged: Vec<Judged> = Vec::with_capacity(messages.len());
         for (index, read) in messages.iter().enumerate() {
             let fault = read.fault.clone().or_else(|| {

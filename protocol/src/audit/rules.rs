@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     id::{Instance, Sha256Hash},
-    identity::{Role, Thumbprint},
+    identity::{Role, Thumbprint, Trust},
     job::{CLOCK_TOLERANCE_MS, Job},
     launch::Signers,
     record::{Event, Record, code},
@@ -15,6 +15,7 @@ use crate::{
 /// A job as far as its records have come that count.
 pub(super) struct Rules<'a> {
     job: Option<&'a Job>,
+    trust: &'a Trust,
     stand: Stand,
     /// The highest attempt taken, 0 if none.
     attempt: u16,
@@ -44,8 +45,8 @@ enum Stand {
 
 impl<'a> Rules<'a> {
     /// Before the first record.
-    pub(super) fn new(job: Option<&'a Job>) -> Self {
-        Self { job, stand: Stand::Nothing, attempt: 0, holder: None, at_ms: 0, signers: None }
+    pub(super) fn new(job: Option<&'a Job>, trust: &'a Trust) -> Self {
+        Self { job, trust, stand: Stand::Nothing, attempt: 0, holder: None, at_ms: 0, signers: None }
     }
 
     /// Takes the next record, if it may come.
@@ -98,6 +99,9 @@ impl<'a> Rules<'a> {
             return Err(Fault::AnotherRequest);
         }
         let signers = request.verify().map_err(Fault::Request)?;
+        if let Some(owner) = request.job().description().client.filter(|owner| self.trust.is_revoked(owner)) {
+            return Err(Fault::OwnerRevoked { owner });
+        }
         check_time(record, request.job())?;
         self.signers = Some(signers);
         Ok(())

@@ -522,6 +522,22 @@ fn who_is_not_trusted_makes_nothing_good() {
 }
 
 #[test]
+fn a_job_of_a_revoked_owner_is_as_bad_as_a_record_by_a_revoked_key() {
+    let story = Story::whole();
+    let messages: Vec<Message> = story.messages.iter().map(|m| Message::new(m.clone())).collect();
+    let judged = |seed: u8| {
+        let trust = trust().with_revoked([key(seed).thumbprint()].into_iter().collect());
+        History::judge(&messages, Some(story.id), &trust)
+    };
+    let history = judged(ALICE);
+    assert_eq!(history.messages[0].fault, Some(Fault::OwnerRevoked { owner: key(ALICE).thumbprint() }));
+    assert_eq!((history.bad(), history.signers), (5, None));
+    assert_eq!(judged(LAUNCHER).messages[0].fault.as_ref().map(Fault::code), Some("revoked"));
+    // Who only co-signed did no harm: what a policy needed, a history does not say.
+    assert!(judged(BOB).is_good());
+}
+
+#[test]
 fn another_jobs_whole_history_is_found_out_by_the_id() {
     let story = Story::whole();
     let messages: Vec<Message> = story.messages.iter().map(|m| Message::new(m.clone())).collect();
