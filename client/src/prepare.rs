@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use rand::{RngExt as _, distr::Alphanumeric, rand_core::UnwrapErr, rngs::SysRng};
 use serde::{Deserialize, Serialize};
 use subrosa_protocol::{
-    encoding::{DecodeError, b64u, b64u_array},
+    encoding::{DecodeError, b64u},
     hpke::RecipientKey,
     id::{JobId, Sha256Hash},
     identity::Thumbprint,
@@ -369,8 +369,7 @@ pub fn check_input(job: &Job, salt: &Salt, payload: &[u8]) -> Result<(), Secrets
 
 /// Reads a member that is secret.
 fn secret(member: &'static str, text: &str) -> Result<Secret<32>, SecretsError> {
-    let mut bytes = b64u_array(text).map_err(|reason| SecretsError::Encoding { member, reason })?;
-    Ok(Secret::take(&mut bytes))
+    Secret::from_b64u(text).map_err(|reason| SecretsError::Encoding { member, reason })
 }
 
 impl fmt::Debug for JobSecrets {

@@ -71,13 +71,21 @@ pub fn b64u_decode(text: impl AsRef<[u8]>) -> Result<Vec<u8>, DecodeError> {
 ///
 /// Another length or spelling.
 pub fn b64u_array<const N: usize>(text: impl AsRef<[u8]>) -> Result<[u8; N], DecodeError> {
+    let mut bytes = [0; N];
+    b64u_into(text, &mut bytes).map(|()| bytes)
+}
+
+/// As [`b64u_array`], to where the bytes stay: of a secret, no copy is made.
+pub(crate) fn b64u_into<const N: usize>(
+    text: impl AsRef<[u8]>,
+    bytes: &mut [u8; N],
+) -> Result<(), DecodeError> {
     let text = text.as_ref();
     if text.len() != b64u_chars(N) {
         return Err(DecodeError::Length { expected: N, found: text.len() / 4 * 3 + text.len() % 4 * 3 / 4 });
     }
-    let mut bytes = [0; N];
-    match B64U.decode_slice(text, &mut bytes) {
-        Ok(written) if written == N => Ok(bytes),
+    match B64U.decode_slice(text, bytes) {
+        Ok(written) if written == N => Ok(()),
         _ => Err(DecodeError::NotBase64Url),
     }
 }

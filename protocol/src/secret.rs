@@ -5,7 +5,10 @@ use std::fmt;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::exposure;
+use crate::{
+    encoding::{DecodeError, b64u_into},
+    exposure,
+};
 
 /// `N` secret bytes in a box of their own.
 ///
@@ -46,6 +49,16 @@ impl<const N: usize> Secret<N> {
         secret
     }
 
+    /// Decodes canonical base64url of exactly `N` bytes into the box: no copy is left on the stack.
+    ///
+    /// # Errors
+    ///
+    /// Another length or spelling. The error repeats nothing of the text.
+    pub fn from_b64u(text: impl AsRef<[u8]>) -> Result<Self, DecodeError> {
+        let mut secret = Self::zeroed();
+        b64u_into(text, secret.expose_mut()).map(|()| secret)
+    }
+
     /// The bytes. Whoever copies them has to overwrite the copy.
     pub fn expose(&self) -> &[u8; N] {
         &self.0
@@ -76,11 +89,21 @@ impl<const N: usize> fmt::Debug for Secret<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoding::b64u;
 
     #[test]
     fn debug_shows_the_name_only() {
         let secret = Secret::take(&mut [0xAB; 4]);
         assert_eq!(format!("{secret:?}"), "Secret");
+    }
+
+    #[test]
+    fn a_text_is_decoded_in_its_one_spelling() {
+        let text = b64u([0xFB; 32]);
+        assert_eq!(Secret::<32>::from_b64u(&text).unwrap().expose(), &[0xFB; 32]);
+        for bad in ["", "-_v7", &text.replace('-', "+"), &format!("{text}=")] {
+            assert!(Secret::<32>::from_b64u(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

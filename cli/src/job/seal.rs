@@ -8,7 +8,9 @@ use std::{
 };
 
 use age::{
-    DecryptError, Decryptor, Encryptor, IdentityFile, Recipient, scrypt, secrecy::SecretString, x25519,
+    DecryptError, Decryptor, Encryptor, IdentityFile, Recipient, scrypt,
+    secrecy::{ExposeSecret as _, SecretString},
+    x25519,
 };
 use subrosa_client::JobSecrets;
 use zeroize::Zeroizing;
@@ -156,24 +158,24 @@ enum Asked {
 }
 
 fn passphrase(file: Option<&Path>, asked: Asked) -> Result<SecretString, Failure> {
-    let passphrase = match file {
+    let passphrase: SecretString = match file {
         Some(path) => {
             let text = read_private(path)?;
             let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let line = std::str::from_utf8(line);
             let line = line.map_err(|_| Failure::usage(format!("{} is not UTF-8", path.display())))?;
-            line.to_owned()
+            line.into()
         }
         None => typed(asked)?,
     };
-    if passphrase.is_empty() {
+    if passphrase.expose_secret().is_empty() {
         return Err(Failure::usage("the passphrase is empty"));
     }
-    Ok(passphrase.into())
+    Ok(passphrase)
 }
 
-fn typed(asked: Asked) -> Result<String, Failure> {
+fn typed(asked: Asked) -> Result<SecretString, Failure> {
     // The prompt is for whoever sits there: a script would wait for ever.
     if !std::io::stderr().is_terminal() {
         return Err(Failure::usage(
@@ -182,10 +184,11 @@ fn typed(asked: Asked) -> Result<String, Failure> {
     }
     let ask = |prompt: &str| {
         rpassword::prompt_password(prompt)
+            .map(SecretString::from)
             .map_err(|error| Failure::usage(format!("cannot ask for the passphrase: {error}")))
     };
     let passphrase = ask("Passphrase of the job's secrets: ")?;
-    if asked == Asked::New && *Zeroizing::new(ask("The same again: ")?) != passphrase {
+    if asked == Asked::New && ask("The same again: ")?.expose_secret() != passphrase.expose_secret() {
         return Err(Failure::usage("the passphrases differ"));
     }
     Ok(passphrase)

@@ -12,7 +12,6 @@ use zeroize::Zeroizing;
 
 use super::{KeyError, KeyType, PublicKey, SigningKey, jwk};
 use crate::{
-    encoding::b64u_array,
     json::{self, JsonError},
     member,
     secret::Secret,
@@ -126,16 +125,17 @@ pub(crate) fn read_private(text: &[u8], path: &Path) -> Result<SigningKey, KeyFi
         json::parse(text).map_err(|reason| KeyFileError::Json { path: path.to_owned(), reason })?;
     let refused = |reason| KeyFileError::Key { path: path.to_owned(), reason };
     let key_type = jwk::key_type(&jwk.kty, &jwk.crv).map_err(refused)?;
-    let d = |d| b64u_array(d).map_err(|reason| refused(KeyError::Encoding { member: "d", reason }));
+    let d =
+        |d: &str| Secret::from_b64u(d).map_err(|reason| refused(KeyError::Encoding { member: "d", reason }));
     let (public, key) = match key_type {
         KeyType::Ed25519 => {
             let public = jwk::ed25519(&jwk.x).map_err(refused)?;
-            (public, SigningKey::from_seed(&Secret::take(&mut d(jwk.d)?)))
+            (public, SigningKey::from_seed(&d(jwk.d)?))
         }
         KeyType::Secp256k1 => {
             let y = jwk.y.ok_or_else(|| refused(KeyError::Missing { member: "y" }))?;
             let public = jwk::secp256k1(&jwk.x, &y).map_err(refused)?;
-            (public, SigningKey::secp256k1(&Secret::take(&mut d(jwk.d)?)).map_err(refused)?)
+            (public, SigningKey::secp256k1(&d(jwk.d)?).map_err(refused)?)
         }
     };
     if key.public() == public { Ok(key) } else { Err(KeyFileError::Mismatch { path: path.to_owned() }) }

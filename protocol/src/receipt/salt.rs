@@ -12,7 +12,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::{
-    encoding::{DecodeError, b64u, b64u_array},
+    encoding::{DecodeError, b64u},
     exposure,
     hpke::stack,
     id::Sha256Hash,
@@ -98,7 +98,7 @@ impl FromStr for Salt {
     type Err = SaltError;
 
     fn from_str(text: &str) -> Result<Self, SaltError> {
-        Ok(Self::take(&mut b64u_array(text).map_err(SaltError)?))
+        Secret::from_b64u(text).map(Self).map_err(SaltError)
     }
 }
 

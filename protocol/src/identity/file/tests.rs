@@ -9,7 +9,7 @@ const D: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
 const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
 fn key() -> SigningKey {
-    SigningKey::from_seed(&Secret::take(&mut b64u_array(D).unwrap()))
+    SigningKey::from_seed(&Secret::from_b64u(D).unwrap())
 }
 
 /// A directory and the path of a file in it that does not exist yet.
