@@ -7,7 +7,7 @@ use std::{
     fmt,
     fs::{self, Metadata},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -31,6 +31,8 @@ struct Inner<T> {
 struct File<T> {
     path: PathBuf,
     read: Box<Read<T>>,
+    /// One reads at a time: who has read the file before it changed must not have the last word.
+    turn: Mutex<()>,
 }
 
 type Read<T> = dyn Fn(&Path) -> Result<T, String> + Send + Sync;
@@ -53,7 +55,7 @@ impl<T: Clone> Live<T> {
         let path = path.into();
         let now = watch::Sender::new(read(&path)?);
         let read = Box::new(move |path: &Path| read(path).map_err(|error| error.to_string()));
-        Ok(Self(Arc::new(Inner { now, file: Some(File { path, read }) })))
+        Ok(Self(Arc::new(Inner { now, file: Some(File { path, read, turn: Mutex::new(()) }) })))
     }
 
     /// The value now. Ask again for every decision.
@@ -63,7 +65,8 @@ impl<T: Clone> Live<T> {
 
     /// Reads the file again. What cannot be used is logged as an error, and the value stays as it was.
     pub fn reload(&self) {
-        let Some(File { path, read }) = &self.0.file else { return };
+        let Some(File { path, read, turn }) = &self.0.file else { return };
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         match read(path) {
             Ok(value) => {
                 self.0.now.send_replace(value);
@@ -225,6 +228,11 @@ fn inode(_: &Metadata) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicU32, Ordering::SeqCst},
+        thread,
+    };
+
     use rand::{rand_core::UnwrapErr, rngs::SysRng};
     use subrosa_protocol::identity::{Role, SigningKey, Thumbprint};
 
@@ -280,6 +288,31 @@ mod tests {
         live.reload();
         assert_eq!(live.get(), 2);
         assert!(Live::file(path, read).is_err(), "at the start there is nothing to keep");
+    }
+
+    #[test]
+    fn who_has_read_before_a_change_does_not_have_the_last_word() {
+        let reads = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));
+        let counts = reads.clone();
+        let read = move |_: &Path| {
+            let (inside, all) = &*counts;
+            let number = all.fetch_add(1, SeqCst);
+            let alone = inside.fetch_add(1, SeqCst) == 0;
+            thread::yield_now();
+            inside.fetch_sub(1, SeqCst);
+            if alone { Ok(number) } else { Err("two read at once") }
+        };
+        let live = Live::file("number", read).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..500).for_each(|_| live.reload()));
+            }
+        });
+        assert_eq!(
+            (live.get(), reads.1.load(SeqCst)),
+            (8 * 500, 8 * 500 + 1),
+            "each was read alone, in its turn"
+        );
     }
 
     #[test]
