@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use zeroize::Zeroize as _;
+
 use crate::{
     id::{Attempt, JobId, Sha256Hash, WorkerName},
     identity::Thumbprint,
@@ -21,6 +23,14 @@ pub(super) struct Facts {
     pub(super) options: Sha256Hash,
     /// The hash of the payload, once there is one.
     pub(super) payload: Sha256Hash,
+}
+
+/// The hashes are not salted: whoever found them could try guesses at what was hashed.
+impl Drop for Facts {
+    fn drop(&mut self) {
+        self.options.0.zeroize();
+        self.payload.0.zeroize();
+    }
 }
 
 impl Facts {

@@ -175,9 +175,9 @@ impl AwaitOptions {
         match self.bind(reply) {
             Ok((.., opened)) if opened.head().error.is_some() => Ok(failed(&opened)),
             Ok((sealer, opener, opened)) => {
-                let Unbound { close, mut facts, .. } = *self.unbound;
-                facts.options = Sha256Hash::of_secret(opened.body());
-                let channel = Box::new(Channel { sealer, opener, close, facts });
+                let Unbound { close, facts, .. } = *self.unbound;
+                let mut channel = Box::new(Channel { sealer, opener, close, facts });
+                channel.facts.options = Sha256Hash::of_secret(opened.body());
                 Ok(Answer::Accepted { next: HasOptions { channel }, opened })
             }
             Err(OpenError) => Err(Dropped::new(self)),
