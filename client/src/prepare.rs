@@ -48,7 +48,6 @@ const MAX_SECRETS_BYTES: usize = 4096;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 #[must_use = "a draft is made a job by `prepare`"]
 pub struct Draft {
     pub(crate) worker: String,
@@ -189,6 +188,13 @@ impl Draft {
         })?;
         let secrets = JobSecrets { job: *job.id(), key, tokens };
         Ok(PreparedJob { request: LaunchRequest::unsigned(job), secrets })
+    }
+}
+
+/// Without the payload's hash, which is not salted yet.
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft").field("worker", &self.worker).finish_non_exhaustive()
     }
 }
 

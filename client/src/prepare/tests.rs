@@ -19,6 +19,12 @@ fn secrets_come_back_as_they_were_kept() {
 #[test]
 fn debug_shows_the_name_only() {
     assert_eq!(format!("{:?}", prepared().secrets), "JobSecrets");
+    let draft = Draft::new("echo").label("public").bind_input(&77);
+    assert_eq!(
+        format!("{draft:?}"),
+        "Draft { worker: \"echo\", .. }",
+        "a hash without a salt can be guessed"
+    );
 }
 
 #[test]
