@@ -69,7 +69,7 @@ impl Process {
     /// Why they do not.
     pub(crate) fn counts(&self) -> Result<(), Untrusted> {
         let key = self.identity.thumbprint();
-        self.trust.get().vouched(&key, &self.name, self.cert.as_deref(), now_ms())
+        self.trust.get().vouched(&key, &self.name, self.cert.get().as_deref(), now_ms())
     }
 
     /// Judges a job's last message.
