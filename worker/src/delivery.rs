@@ -123,8 +123,19 @@ async fn decide(
             max_attempts: description.map_or(0, |job| job.description().max_attempts),
         };
         let decided = deliver(&view);
-        if let (OnDelivery::End(_) | OnDelivery::Take(_), Err(reason)) = (&decided, process.counts()) {
-            tracing::error!(job = short(job), %reason, "NOT TAKEN: no record of this worker counts any more");
+        let now = now_ms();
+        let until = match &decided {
+            OnDelivery::End(_) => Some(now),
+            // What is taken has to be ended too, however long it runs.
+            OnDelivery::Take(_) => {
+                Some(now.saturating_add(description.map_or(0, |job| job.description().timeout_ms)))
+            }
+            _ => None,
+        };
+        if let Some(until) = until
+            && let Err(reason) = process.counts(now).and_then(|()| process.counts(until))
+        {
+            tracing::error!(job = short(job), %reason, "NOT TAKEN: this worker's records would not count");
             acker.nak(ack_wait).await;
             return Ok(());
         }

@@ -61,15 +61,16 @@ impl Process {
         Instant::now() + self.timing.record
     }
 
-    /// Whether this worker's own records count, as whom it trusts and its certificate are now. Nobody appends what
-    /// does not count: it would be nobody's state, and the job would be lost by it.
+    /// Whether this worker's own records of a time, in Unix milliseconds, count, as whom it trusts and its
+    /// certificate are now. Nobody appends what does not count: it would be nobody's state, and the job would be
+    /// lost by it.
     ///
     /// # Errors
     ///
     /// Why they do not.
-    pub(crate) fn counts(&self) -> Result<(), Untrusted> {
+    pub(crate) fn counts(&self, at_ms: u64) -> Result<(), Untrusted> {
         let key = self.identity.thumbprint();
-        self.trust.get().vouched(&key, &self.name, self.cert.get().as_deref(), now_ms())
+        self.trust.get().vouched(&key, &self.name, self.cert.get().as_deref(), at_ms)
     }
 
     /// Judges a job's last message.

@@ -168,3 +168,25 @@ async fn a_worker_whose_certificate_does_not_count_does_not_start() {
     assert!(error.to_string().contains("issue a new one"), "{error}");
     lab.stop().await;
 }
+
+#[tokio::test]
+async fn a_worker_takes_no_job_that_may_outlive_its_certificate() {
+    let (authority, identity) = (fresh_key(), fresh_key());
+    let (lab, trust) = lab(&authority).await;
+    let expires_s = now_ms() / 1000 + 300;
+    let cert = Certificate { expires_s, ..certificate(&identity.public()) }.sign(&authority);
+    let _worker = serve(worker(&lab, identity, &cert), "wanted", answer);
+    let client = lab.anonymous(trust).await;
+    let job = |minutes: u64| {
+        client.job("wanted").payload_value(json!(1)).timeout(Duration::from_secs(60 * minutes))
+    };
+    // Two minutes of clocks included, the certificate holds for seven more.
+    let long = job(8).expires_in(Duration::from_secs(1)).launch().await.unwrap();
+    let id = *long.id();
+    let error = patiently(long.result::<Value>()).await.unwrap_err();
+    assert!(matches!(error, JobError::NoWorker { .. }), "{error}");
+    assert_eq!(lab.history("wanted", &id, "cancelled").await, ["queued", "cancelled"]);
+    let outcome = patiently(job(5).launch().await.unwrap().result::<Value>()).await.unwrap();
+    assert_eq!(outcome.value, json!(1));
+    lab.stop().await;
+}
