@@ -6,9 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use subrosa_client::{
     Trust,
-    identity::{
-        CertError, CertFileError, Certificate, Certified, ImageDigest, Revoked, file as key_file, load_cert,
-    },
+    identity::{CertError, CertFileError, Certificate, Certified, ImageDigest, file as key_file, load_cert},
 };
 use subrosa_protocol::id::WorkerName;
 use subrosa_transport::now_ms;
@@ -16,10 +14,9 @@ use subrosa_transport::now_ms;
 use crate::{
     exit::{Exit, Failure},
     key, new_file,
-    output::{self, BAD, FAINT, GOOD, moment},
+    output::{self, BAD, DAY_S, FAINT, GOOD, moment},
+    trusted::Trusted,
 };
-
-const DAY_S: u64 = 86_400;
 
 /// What to do with a certificate.
 #[derive(Debug, Subcommand)]
@@ -63,18 +60,14 @@ pub(crate) struct Issue {
 pub(crate) struct Verify {
     /// The certificate's file
     file: PathBuf,
-    /// The trust file that names the authorities
-    #[arg(long, value_name = "FILE", env = "SUBROSA_TRUST_FILE")]
-    trust: PathBuf,
+    #[command(flatten)]
+    trusted: Trusted,
     /// The name that it is to be for
     #[arg(long, value_name = "NAME")]
     worker: Option<WorkerName>,
     /// The image that it is to be for
     #[arg(long, value_name = "DIGEST")]
     image: Option<ImageDigest>,
-    /// Revoked keys, by their thumbprints, one a line
-    #[arg(long, value_name = "FILE", env = "SUBROSA_REVOKED_FILE")]
-    revoked: Option<PathBuf>,
 }
 
 impl From<CertFileError> for Failure {
@@ -164,11 +157,7 @@ fn print(certified: &Certified) -> Result<(), Failure> {
 }
 
 fn verify(args: &Verify, json: bool) -> Result<(), Failure> {
-    let usage = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
-    let mut trust = Trust::from_file(&args.trust).map_err(|error| usage(&error))?;
-    if let Some(revoked) = &args.revoked {
-        trust = trust.with_revoked(Revoked::from_file(revoked).map_err(|error| usage(&error))?);
-    }
+    let trust = args.trusted.read()?;
     let (_, certified) = load_cert(&args.file)?;
     let checks = args.checks(&trust, &certified);
     let bad = checks.iter().find_map(|(_, judged)| judged.as_ref().err());
@@ -212,8 +201,11 @@ impl Verify {
             checks.push(("worker", holds(it.worker == *name, format!("it is for the worker {}", it.worker))));
         }
         if let Some(image) = &self.image {
-            let found = it.image.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
-            checks.push(("image", holds(it.image.as_ref() == Some(image), format!("it is for {found}"))));
+            let found = it.image.as_ref().map_or_else(
+                || "it names no image".to_owned(),
+                |found| format!("it is for the image {found}"),
+            );
+            checks.push(("image", holds(it.image.as_ref() == Some(image), found)));
         }
         checks
     }

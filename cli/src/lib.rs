@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`demo`] | everything in one go, telling the story as it happens |
 //! | `dev`, `run`, `job`, `verify`, `audit`, `status`, `jobs`, `workers`, `key`, `cert`, `doctor`, `manual` | the other commands, a module each |
-//! | `nats`, `job_id`, `new_file`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
+//! | `nats`, `job_id`, `new_file`, `trusted`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
 //! | [`local`] | a whole deployment on this machine: server, launcher, workers |
 //! | [`server`] | a real nats-server, found or provided |
 
@@ -29,6 +29,7 @@ mod output;
 mod run;
 pub mod server;
 mod status;
+mod trusted;
 mod verify;
 mod workers;
 
@@ -140,7 +141,10 @@ fn not_understood(error: &clap::Error) -> ExitCode {
         return if error.print().is_ok() { ExitCode::SUCCESS } else { Exit::Failure.into() };
     }
     if std::env::args_os().any(|argument| argument == "--json") {
-        output::error_as_json(Exit::Usage, error.to_string().trim_end(), &serde_json::Value::Null);
+        let text = error.to_string();
+        // As in every other error, `message` is what follows this word.
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        output::error_as_json(Exit::Usage, text, &serde_json::Value::Null);
     }
     // There is nobody to tell, then.
     let _ = error.print();
@@ -154,6 +158,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_opens_secrets_is_for_a_prepared_job_only() {
+        for option in ["--secrets", "--passphrase-file", "--identity-file"] {
+            let parsed = |job: &[&str]| {
+                let line = ["subrosa", "run", "--trust", "trust.json", option, "file"];
+                Cli::try_parse_from(line.iter().chain(job)).map(|_| ())
+            };
+            assert!(parsed(&["--job", "job.json"]).is_ok(), "{option}");
+            assert!(parsed(&["echo"]).unwrap_err().to_string().contains(option));
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ use subrosa_transport::now_ms;
 
 use crate::exit::{Exit, Failure};
 
+/// A day, in seconds.
+pub(crate) const DAY_S: u64 = 86_400;
+
 pub(crate) const STRONG: Style = Style::new().bold();
 pub(crate) const FAINT: Style = Style::new().dimmed();
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -100,9 +103,12 @@ pub(crate) fn moment(at_ms: u64) -> String {
     format!("{} ({exact}, {near})", time(at_ms))
 }
 
-/// A time span for people, exact to a second.
+/// A time span for people: exact to a second, or to a day from two days on.
 pub(crate) fn span(ms: u64) -> String {
     let seconds = ms / 1000;
+    if seconds >= 2 * DAY_S {
+        return format!("{} days", (seconds + DAY_S / 2) / DAY_S);
+    }
     let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}")).collect();
@@ -119,5 +125,7 @@ mod tests {
         assert_eq!(span(86_400_000), "24 h");
         assert_eq!(span(3_661_000), "1 h 1 min 1 s");
         assert_eq!(span(10), "10 ms");
+        assert_eq!(span(2 * 86_400_000 - 1), "47 h 59 min 59 s");
+        assert_eq!(span(90 * 86_400_000 - 1), "90 days");
     }
 }

@@ -10,8 +10,8 @@ use clap::Subcommand;
 use serde::Serialize;
 use serde_json::json;
 use subrosa_client::{
-    Receipt, Salt, Trust,
-    identity::{Revoked, load_cert},
+    Receipt, Salt,
+    identity::load_cert,
     receipt::{Evidence, Finding, MAX_RECEIPT_BYTES, Verification, check},
 };
 use subrosa_protocol::id::Sha256Hash;
@@ -19,6 +19,7 @@ use subrosa_protocol::id::Sha256Hash;
 use crate::{
     exit::{Exit, Failure},
     output::{self, BAD, FAINT, GOOD},
+    trusted::Trusted,
 };
 
 /// The largest result, options or payload that is read, in bytes.
@@ -38,22 +39,18 @@ pub(crate) enum Command {
 pub(crate) struct ReceiptArgs {
     /// The receipt, as `subrosa run --receipt` writes it
     receipt: PathBuf,
-    /// The trust file that names the workers' public keys
-    #[arg(long, value_name = "FILE", env = "SUBROSA_TRUST_FILE")]
-    trust: PathBuf,
-    /// Keys that are good for nothing any more, a thumbprint a line
-    #[arg(long, value_name = "FILE", env = "SUBROSA_REVOKED_FILE")]
-    revoked: Option<PathBuf>,
+    #[command(flatten)]
+    trusted: Trusted,
     /// The worker's certificate, if the trust file names its authority and not its key
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
     /// The result that it is said to be for
     #[arg(long, value_name = "FILE", requires = "salts")]
     result: Option<PathBuf>,
-    /// The client's options
+    /// The options that it is said to be for
     #[arg(long, value_name = "FILE", requires = "salts", requires = "payload")]
     options: Option<PathBuf>,
-    /// The payload
+    /// The payload that it is said to be for
     #[arg(long, value_name = "FILE", requires = "salts", requires = "options")]
     payload: Option<PathBuf>,
     /// The receipt's salt. Others on this machine can see it here: prefer --salt-file
@@ -78,11 +75,7 @@ pub(crate) fn run(command: &Command, json: bool) -> Result<(), Failure> {
 }
 
 fn receipt(args: &ReceiptArgs, json: bool) -> Result<(), Failure> {
-    let mut trust = Trust::from_file(&args.trust).map_err(|error| Failure::new(Exit::Usage, error))?;
-    if let Some(revoked) = &args.revoked {
-        let revoked = Revoked::from_file(revoked).map_err(|error| Failure::new(Exit::Usage, error))?;
-        trust = trust.with_revoked(revoked);
-    }
+    let trust = args.trusted.read()?;
     // One byte more than a receipt has, and the newline that files end with.
     let jws = text(&args.receipt, MAX_RECEIPT_BYTES as u64 + 2)?;
     let jws = jws.trim_ascii_end();

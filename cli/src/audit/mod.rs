@@ -12,15 +12,13 @@ use std::{
 };
 
 use clap::Subcommand;
-use subrosa_client::{JobId, Trust};
-use subrosa_protocol::{
-    audit::{History, MAX_FILE_BYTES, Message, read_file},
-    identity::Revoked,
-};
+use subrosa_client::JobId;
+use subrosa_protocol::audit::{History, MAX_FILE_BYTES, Message, read_file};
 
 use crate::{
     exit::{Exit, Failure},
     interrupt::{block_on, droppable},
+    trusted::Trusted,
 };
 
 /// What to do with a job's history.
@@ -49,12 +47,8 @@ impl Command {
 struct Evidence {
     /// The history, as `audit export` writes it; `-` for standard input
     history: PathBuf,
-    /// The keys that launchers and workers of that time are trusted by
-    #[arg(long, value_name = "FILE", env = "SUBROSA_TRUST_FILE")]
-    trust: PathBuf,
-    /// Keys that count no longer, as thumbprints, one a line
-    #[arg(long, value_name = "FILE", env = "SUBROSA_REVOKED_FILE")]
-    revoked: Option<PathBuf>,
+    #[command(flatten)]
+    trusted: Trusted,
     /// The job that it has to be the history of: its whole id
     #[arg(long, value_name = "ID")]
     job: Option<JobId>,
@@ -63,11 +57,7 @@ struct Evidence {
 impl Evidence {
     /// Reads all of it, and judges.
     fn judge(&self) -> Result<History, Failure> {
-        let mut trust = Trust::from_file(&self.trust).map_err(|error| Failure::new(Exit::Usage, error))?;
-        if let Some(path) = &self.revoked {
-            let revoked = Revoked::from_file(path).map_err(|error| Failure::new(Exit::Usage, error))?;
-            trust = trust.with_revoked(revoked);
-        }
+        let trust = self.trusted.read()?;
         Ok(History::judge(&self.messages()?, self.job, &trust))
     }
 
