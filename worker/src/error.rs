@@ -84,8 +84,9 @@ impl Failure {
         Self(ErrorMember::new(StepCode::Internal, "the job was interrupted"))
     }
 
-    pub(crate) fn body(error: &BodyError) -> Self {
-        Self::bad_input(error)
+    /// What the client has sent as `what` is not what the function takes.
+    pub(crate) fn body(what: &str, error: &BodyError) -> Self {
+        Self::bad_input(format!("the {what}: {error}"))
     }
 
     pub(crate) fn seal(error: &SealError) -> Self {

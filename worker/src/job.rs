@@ -127,7 +127,7 @@ impl Job<Launched> {
         parameters: &impl Serialize,
     ) -> Result<(T, Job<Prepared>), Failure> {
         let opened = self.attempt.options(Json(parameters)).await?;
-        let options = opened.json().map_err(|error| Failure::body(&error))?;
+        let options = opened.json().map_err(|error| Failure::body("options", &error))?;
         Ok((options, Job::at(self.attempt)))
     }
 }
@@ -147,7 +147,7 @@ impl Job<Prepared> {
         body: &impl Serialize,
     ) -> Result<(T, Job<Running>), Failure> {
         let opened = self.attempt.ready(Json(body)).await?;
-        let payload = opened.json().map_err(|error| Failure::body(&error))?;
+        let payload = opened.json().map_err(|error| Failure::body("payload", &error))?;
         Ok((payload, Job::at(self.attempt)))
     }
 
@@ -158,7 +158,7 @@ impl Job<Prepared> {
     /// As for [`Job::ready`].
     pub async fn ready_bytes(self, body: &impl Serialize) -> Result<(Vec<u8>, Job<Running>), Failure> {
         let opened = self.attempt.ready(Json(body)).await?;
-        let bytes = opened.bytes().map_err(|error| Failure::body(&error))?.to_vec();
+        let bytes = opened.bytes().map_err(|error| Failure::body("payload", &error))?.to_vec();
         Ok((bytes, Job::at(self.attempt)))
     }
 }

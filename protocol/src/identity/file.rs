@@ -87,6 +87,12 @@ pub enum KeyFileError {
         /// What is wrong.
         reason: KeyError,
     },
+    /// A public key, where it takes the private one.
+    #[error("the key file {} has the public half only: name the private key's file", path.display())]
+    Public {
+        /// The file.
+        path: PathBuf,
+    },
     /// The two halves are not of one key.
     #[error("the key file {} has an `x` that does not belong to its `d`", path.display())]
     Mismatch {
@@ -121,8 +127,10 @@ pub fn load(path: impl AsRef<Path>) -> Result<SigningKey, KeyFileError> {
 
 /// Reads what is in a private key's file; errors name `path`.
 pub(crate) fn read_private(text: &[u8], path: &Path) -> Result<SigningKey, KeyFileError> {
-    let jwk: PrivateJwk<'_> =
-        json::parse(text).map_err(|reason| KeyFileError::Json { path: path.to_owned(), reason })?;
+    let jwk: PrivateJwk<'_> = json::parse(text).map_err(|reason| match PublicKey::from_jwk(text) {
+        Ok(_) => KeyFileError::Public { path: path.to_owned() },
+        Err(_) => KeyFileError::Json { path: path.to_owned(), reason },
+    })?;
     let refused = |reason| KeyFileError::Key { path: path.to_owned(), reason };
     let key_type = jwk::key_type(&jwk.kty, &jwk.crv).map_err(refused)?;
     let d =

@@ -152,7 +152,7 @@ fn unknown_members_are_ignored() {
 
 #[test]
 fn missing_members_are_named() {
-    for member in ["kty", "crv", "d", "x"] {
+    for member in ["kty", "crv", "x"] {
         let members = [("kty", "OKP"), ("crv", "Ed25519"), ("d", D), ("x", X)];
         let rest: Vec<_> = members.iter().filter(|(name, _)| *name != member).collect();
         let rest: Vec<_> = rest.iter().map(|(name, value)| format!(r#""{name}":"{value}""#)).collect();
@@ -207,5 +207,5 @@ fn public_files_hold_public_keys_only() {
 
     set_mode(&path, 0o600);
     let error = load(&path).unwrap_err();
-    assert!(error.to_string().ends_with("has no member `d`"), "{error}");
+    assert!(matches!(error, KeyFileError::Public { .. }), "{error}");
 }
