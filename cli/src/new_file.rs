@@ -12,15 +12,20 @@ use crate::exit::{Exit, Failure};
 /// Writes a new file; one that exists is left alone.
 pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let mut file = opened.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => exists(path),
-        _ => Failure::usage(cannot_write(path, &error)),
-    })?;
+    let mut file = opened.map_err(|error| cannot_make(path, &error))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
         // Half of it is worse than nothing.
         let _ = fs::remove_file(path);
         Failure::because(Exit::Failure, cannot_write(path, &error))
     })
+}
+
+/// Why there is no new file here.
+pub(crate) fn cannot_make(path: &Path, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(path),
+        _ => Failure::usage(cannot_write(path, error)),
+    }
 }
 
 /// Whether a file can be written here later on, as far as can be told.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{IsTerminal as _, Read},
+    io::{ErrorKind, IsTerminal as _, Read},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -41,10 +41,10 @@ pub(crate) struct Seal {
 #[command(next_help_heading = "Opening the secrets")]
 pub(crate) struct Unseal {
     /// Read the passphrase from the first line of this file, instead of from the terminal
-    #[arg(long, value_name = "FILE", requires = "job")]
+    #[arg(long, value_name = "FILE", requires = "job", conflicts_with = "worker")]
     passphrase_file: Option<PathBuf>,
     /// The age identity file of a recipient, where no passphrase was chosen
-    #[arg(long, value_name = "FILE", requires = "job", conflicts_with = "passphrase_file")]
+    #[arg(long, value_name = "FILE", requires = "job", conflicts_with_all = ["passphrase_file", "worker"])]
     identity_file: Option<PathBuf>,
 }
 
@@ -80,8 +80,14 @@ impl Unseal {
         let said = |error: &dyn std::fmt::Display| {
             Failure::usage(format!("cannot open the job's secrets in {}: {error}", path.display()))
         };
-        let sealed = read(File::open(path).map_err(|error| said(&error))?).map_err(|error| said(&error))?;
-        let decryptor = Decryptor::new(sealed.as_slice()).map_err(|error| said(&error))?;
+        let file = File::open(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => said(&"there is no such file: name it with --secrets"),
+            _ => said(&error),
+        })?;
+        let sealed = read(file).map_err(|error| said(&error))?;
+        let decryptor = Decryptor::new(sealed.as_slice());
+        let decryptor =
+            decryptor.map_err(|_| said(&"it is no file in age's format that can be read here"))?;
         let text = match (&self.identity_file, decryptor.is_scrypt()) {
             (None, false) => {
                 return Err(said(&"they are sealed for an age recipient: name its --identity-file"));
@@ -178,9 +184,12 @@ fn passphrase(file: Option<&Path>, asked: Asked) -> Result<SecretString, Failure
 fn typed(asked: Asked) -> Result<SecretString, Failure> {
     // The prompt is for whoever sits there: a script would wait for ever.
     if !std::io::stderr().is_terminal() {
-        return Err(Failure::usage(
-            "there is no terminal to ask for the passphrase on: use --passphrase-file, or age's recipients",
-        ));
+        let instead = match asked {
+            Asked::New => "--passphrase-file, or --recipient",
+            Asked::Known => "--passphrase-file",
+        };
+        let text = format!("there is no terminal to ask for the passphrase on: use {instead}");
+        return Err(Failure::usage(text));
     }
     let ask = |prompt: &str| {
         rpassword::prompt_password(prompt)

@@ -37,7 +37,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["worker", "label", "expires_in", "timeout", "attempts", "bind_input"])]
     job: Option<PathBuf>,
     /// The sealed secrets of that job; beside it, as NAME.secrets.age, by default
-    #[arg(long, value_name = "FILE", requires = "job")]
+    // What `requires` asks for is not asked for where it is in conflict with something that is there.
+    #[arg(long, value_name = "FILE", requires = "job", conflicts_with = "worker")]
     secrets: Option<PathBuf>,
     /// The client's options: JSON, or @FILE, or - for standard input
     #[arg(long, value_name = "JSON", default_value = "null")]
@@ -48,7 +49,7 @@ pub(crate) struct Args {
     /// Send the payload as bytes, whatever they are
     #[arg(long)]
     bytes: bool,
-    /// The trust file that names the workers' public keys
+    /// The trust file: the workers' public keys, or those of authorities that certify them
     #[arg(
         long,
         value_name = "FILE",
@@ -56,7 +57,7 @@ pub(crate) struct Args {
         required_unless_present = "danger_trust_any_worker"
     )]
     trust: Option<PathBuf>,
-    /// Keys that are good for nothing any more, a thumbprint a line; looked at once a second
+    /// A file with the thumbprints of keys that count no more, one a line; looked at once a second
     #[arg(long, value_name = "FILE", env = "SUBROSA_REVOKED_FILE")]
     revoked: Option<PathBuf>,
     /// Trust a worker only with a certificate for this image, as sha256:DIGEST

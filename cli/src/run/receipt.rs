@@ -9,7 +9,10 @@ use std::{
 
 use subrosa_client::SaltedReceipt;
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    new_file,
+};
 
 /// New files, made before the job is launched: a result is not the time to find out that a disk is full
 /// of other things, or that a receipt of another job stands there.
@@ -57,16 +60,14 @@ impl New {
         let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path);
         match opened {
             Ok(file) => Ok(Self { path, file, written: false }),
-            Err(error) => Err(Failure::usage(format!("cannot make {}: {error}", path.display()))),
+            Err(error) => Err(new_file::cannot_make(&path, &error)),
         }
     }
 
     fn write(&mut self, text: &str) -> Result<(), Failure> {
         self.written = true;
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.write_all(b"\n"));
-        written.map_err(|error| {
-            Failure::because(Exit::Failure, format!("cannot write {}: {error}", self.path.display()))
-        })
+        written.map_err(|error| Failure::because(Exit::Failure, new_file::cannot_write(&self.path, &error)))
     }
 }
 
@@ -92,7 +93,7 @@ mod tests {
 
         std::fs::write(&salt, "a salt").unwrap();
         let refused = Files::create(&path).map(|_| ()).unwrap_err();
-        assert!(format!("{:#}", refused.error).contains("receipt.salt"));
+        assert!(format!("{:#}", refused.error).ends_with("receipt.salt exists already: move it away first"));
         assert!(!path.exists(), "no half of it stays");
         assert_eq!(std::fs::read_to_string(&salt).unwrap(), "a salt");
     }

@@ -407,6 +407,10 @@ async fn a_wrong_passphrase_is_said_clearly() {
     assert!(said.stderr.contains("the passphrase is wrong"), "{}", said.stderr);
     let said = run(&["--identity-file", &desk.file("identity")]).await;
     assert!(said.stderr.contains("sealed by a passphrase"), "{}", said.stderr);
+    let said = run(&["--secrets", &job]).await;
+    assert!(said.stderr.contains("no file in age's format"), "{}", said.stderr);
+    let said = run(&["--secrets", &desk.file("none")]).await;
+    assert!(said.stderr.contains("name it with --secrets"), "{}", said.stderr);
     set_mode(&desk.path("passphrase"), 0o644);
     let said = run(&["--passphrase-file", &desk.file("passphrase")]).await;
     assert_eq!(said.error(), (Some(2), "usage"));
