@@ -1,6 +1,6 @@
 //! `subrosa audit export`: a job's history, as it is stored.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use subrosa_client::JobId;
 use subrosa_protocol::{
@@ -14,7 +14,7 @@ use crate::{
     exit::{Exit, Failure},
     job_id::{JobRef, auditors_only},
     nats::Nats,
-    output,
+    new_file, output,
 };
 
 /// What an auditor is denied is told with this.
@@ -25,9 +25,9 @@ const WHAT: &str = "a job's history";
 pub(crate) struct Args {
     /// The job's id, or a unique prefix of 8 digits or more
     job: JobRef,
-    /// Write to this file, instead of to standard output
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
+    /// A new file to write to, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     nats: Nats,
 }
@@ -42,13 +42,12 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         return Err(Failure::because(Exit::Failure, text));
     }
     let lines = stored.iter().map(|stored| write_line(&message(stored), Some(stored.sequence)));
-    let Some(path) = &args.output else {
+    let Some(path) = &args.out else {
         return Ok(lines.into_iter().try_for_each(|line| output::line(format_args!("{line}")))?);
     };
     let text: String = lines.map(|line| line + "\n").collect();
-    fs::write(path, text).map_err(|error| {
-        Failure::new(Exit::Usage, error).context(format!("cannot write {}", path.display()))
-    })?;
+    // What was kept as evidence is not lost to what the stream says by now.
+    new_file::create(path, text.as_bytes(), 0o644)?;
     if json {
         let said = serde_json::json!({ "job": id, "worker": worker, "messages": stored.len(), "file": path });
         output::json(&said)?;

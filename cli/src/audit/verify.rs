@@ -162,7 +162,8 @@ fn show_message(number: usize, message: &Judged) -> io::Result<()> {
     let (style, word) = if message.is_good() { (GOOD, "GOOD") } else { (BAD, "BAD ") };
     let what = message.record.as_ref().map_or_else(|| "no record".to_owned(), what);
     let by = message.signer.map_or_else(String::new, |signer| {
-        let role = message.role.map_or("nobody trusted", |role| role.as_str());
+        // Whose key it is was not asked if something else was wrong before.
+        let role = message.role.map_or("the key", |role| role.as_str());
         format!("  {FAINT}by {role} {signer}{FAINT:#}")
     });
     output::line(format_args!("{style}{word}{style:#} {number:>3}  {what}{by}"))?;

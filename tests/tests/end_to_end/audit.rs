@@ -86,9 +86,11 @@ async fn a_jobs_history_is_exported_verified_and_shown() {
     let archive = Archive::new(&lab.local.trust().unwrap());
     let file = archive.path("job.jsonl");
     let prefix = &id.to_string()[..12];
-    let export = ["audit", "export", prefix, "--nats", lab.url(), "--output", file.to_str().unwrap()];
+    let export = ["audit", "export", prefix, "--nats", lab.url(), "--out", file.to_str().unwrap()];
     let (code, said) = subrosa(&export);
     assert_eq!((code, &said["messages"], &said["worker"]), (Some(0), &json!(4), &json!("echo")), "{said}");
+    let (code, said) = subrosa(&export);
+    assert_eq!((code, &said["error"]["code"]), (Some(2), &json!("usage")), "evidence is never overwritten");
     let unknown = ["audit", "export", &"0".repeat(64), "--nats", lab.url()];
     let (code, _) = subrosa(&unknown);
     assert_eq!(code, Some(8));

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct Args {
     #[command(flatten)]
     evidence: Evidence,
-    /// The page to write
+    /// The page to write, in place of one that is there
     #[arg(long, value_name = "FILE")]
     html: PathBuf,
 }
