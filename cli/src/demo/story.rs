@@ -151,9 +151,9 @@ impl Story {
             "{GOOD}✔ receipt{GOOD:#}:  signed by the worker {}, whose key the deployment's authority certified",
             outcome.worker
         );
-        println!("             input {FAINT}{}{FAINT:#}", receipt.input_hash);
+        println!("            input  {FAINT}{}{FAINT:#}", receipt.input_hash);
         println!(
-            "             result {FAINT}{}{FAINT:#}, which show nothing without its salt",
+            "            result {FAINT}{}{FAINT:#}; neither tells anything without the salt",
             receipt.result_hash
         );
         println!(
