@@ -1,25 +1,22 @@
-//! Describing a job, launching it, and waiting for what comes of it.
+//! Describing a job, and launching it.
 
-use std::{collections::BTreeSet, fmt, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, future::Future, time::Duration};
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use subrosa_protocol::{
-    id::JobId,
     identity::{SigningKey, Thumbprint},
     launch::LaunchRequest,
-    receipt::SaltedReceipt,
     session::client::Launched,
     subject::Service,
-    wire::{Erased, Opened},
+    wire::Erased,
 };
 use subrosa_transport::{RequestError, now_ms};
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Client, Draft, EventStream, HandlerError, JobError, JobSecrets, LaunchError, Parameters, PreparedJob,
-    Timings,
-    driver::{self, Handlers, Taken},
+    Client, Draft, HandlerError, Job, JobSecrets, LaunchError, Parameters, PreparedJob, Timings,
+    driver::{self, Handlers},
     event,
     handler::{Answer, Handler},
     linger::{Left, Token, linger},
@@ -301,129 +298,11 @@ async fn launch(
         timings,
     );
     tokio::spawn(driver.run(mail, result, dropped.clone()));
-    Ok(Job { id, events: Some(events), outcome, dropped: Some(dropped) })
+    Ok(Job::launched(id, events, outcome, dropped))
 }
 
 impl<J> fmt::Debug for JobBuilder<'_, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JobBuilder")
-    }
-}
-
-/// A launched job. Dropping it gives the job up: its keys are overwritten, and it is cancelled.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let client = subrosa_testing::client(subrosa_testing::values((), 78)).await;
-/// let mut job = client.job("adds-one").payload_value(77).launch().await?;
-/// let mut events = job.events();
-/// println!("job {} is launched", job.id());
-/// let (result, ()) = tokio::join!(job.result::<u32>(), async {
-///     while let Some(event) = events.next().await {
-///         println!("{event:?}");
-///     }
-/// });
-/// assert_eq!(result?.value, 78);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct Job {
-    id: JobId,
-    events: Option<EventStream>,
-    outcome: oneshot::Receiver<Result<Finished, JobError>>,
-    dropped: Option<CancellationToken>,
-}
-
-/// A result that has arrived.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) taken: Taken,
-    pub(crate) worker: Thumbprint,
-    pub(crate) attempt: u16,
-    pub(crate) timings: Timings,
-}
-
-/// A job's result, and how it came about.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let client = subrosa_testing::client(subrosa_testing::values((), 78)).await;
-/// let job = client.job("adds-one").payload_value(77).launch().await?;
-/// let outcome = job.result::<u32>().await?;
-/// assert_eq!((outcome.value, outcome.attempt), (78, 1));
-/// println!("{} took {:?}", outcome.worker, outcome.timings.done - outcome.timings.payload);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Outcome<T> {
-    /// The result.
-    pub value: T,
-    /// The key of the worker that made it.
-    pub worker: Thumbprint,
-    /// The attempt that it was made in, from 1.
-    pub attempt: u16,
-    /// The worker's receipt, which others can check offline, and the salt that goes with it.
-    pub receipt: Arc<SaltedReceipt>,
-    /// When each step was.
-    pub timings: Timings,
-}
-
-impl Job {
-    /// The job's id, which is public.
-    pub fn id(&self) -> &JobId {
-        &self.id
-    }
-
-    /// The job's events since its launch. They can be taken once; later calls get an empty stream.
-    pub fn events(&mut self) -> EventStream {
-        self.events.take().unwrap_or_else(|| event::channel().1)
-    }
-
-    /// Waits for the result. The worker has been told that it arrived, and the keys are overwritten.
-    ///
-    /// # Errors
-    ///
-    /// See [`JobError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe: dropping it gives the job up.
-    pub async fn result<T: DeserializeOwned>(self) -> Result<Outcome<T>, JobError> {
-        self.finish(|opened| Ok(opened.json()?)).await
-    }
-
-    /// Waits for the result and returns its bytes as they are.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Job::result`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe: dropping it gives the job up.
-    pub async fn result_bytes(self) -> Result<Outcome<Vec<u8>>, JobError> {
-        self.finish(|opened| Ok(opened.bytes()?.to_vec())).await
-    }
-
-    async fn finish<T>(
-        mut self,
-        read: impl FnOnce(&Opened) -> Result<T, JobError>,
-    ) -> Result<Outcome<T>, JobError> {
-        let finished = (&mut self.outcome).await.unwrap_or(Err(JobError::Closed))?;
-        let Finished { taken: Taken { opened, receipt }, worker, attempt, timings } = finished;
-        Ok(Outcome { value: read(&opened)?, worker, attempt, receipt: Arc::from(receipt), timings })
-    }
-}
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        if let Some(dropped) = self.dropped.take() {
-            dropped.cancel();
-        }
     }
 }

@@ -33,6 +33,7 @@ mod handler;
 mod job;
 mod launcher;
 mod linger;
+mod outcome;
 mod prepare;
 
 pub use subrosa_protocol::{
@@ -50,7 +51,8 @@ pub use self::{
     error::{ClientError, HandlerError, JobError, LaunchError, UntrustedWorker},
     event::{Event, EventStream, State, Timings},
     handler::Parameters,
-    job::{Bytes, Described, Job, JobBuilder, Outcome},
+    job::{Bytes, Described, JobBuilder},
     launcher::{JobState, KnownWorker, Launchers},
+    outcome::{Job, Outcome},
     prepare::{Draft, JobSecrets, PreparedJob, SecretsError, check_input},
 };

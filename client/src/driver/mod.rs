@@ -30,9 +30,9 @@ use crate::{
     dispatch::Mail,
     event::Reporter,
     handler::{Answer, Handler, Running},
-    job::Finished,
     launcher::JobState,
     linger::{self, Left, Token},
+    outcome::Finished,
 };
 
 /// The longest time between two questions for a job's state.
