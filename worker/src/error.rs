@@ -13,7 +13,9 @@ use thiserror::Error;
 use crate::ConfigError;
 
 /// Why a worker's process ends.
-#[derive(Debug, Error)]
+///
+/// Its `Debug` is its `Display`: that is what a `main` that returns it shows to an operator.
+#[derive(Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The name is none.
@@ -49,6 +51,12 @@ pub enum Error {
         /// What became of it.
         reason: String,
     },
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Why a worker's function gives up on its job. The message goes to the client, sealed, and nowhere else.
