@@ -358,14 +358,14 @@ async fn a_worker_does_not_start_with_half_a_policy() {
     let needed = |number: &str| ("SUBROSA_SIGNERS_NEEDED", PathBuf::from(number));
     let mode = |mode: &str| ("SUBROSA_POLICY_MODE", PathBuf::from(mode));
     for (environment, said) in [
-        (vec![file.clone()], ["Missing", "SUBROSA_SIGNERS_NEEDED"]),
+        (vec![file.clone()], ["SUBROSA_SIGNERS_NEEDED is missing", "how many of the keys"]),
         (vec![needed("1")], ["SUBROSA_SIGNERS_NEEDED", "is of no use without SUBROSA_SIGNERS_FILE"]),
         (vec![mode("warn")], ["SUBROSA_POLICY_MODE", "is of no use without SUBROSA_SIGNERS_FILE"]),
         (vec![file.clone(), needed("0")], ["SUBROSA_SIGNERS_NEEDED", "must be a number from 1 to 16"]),
-        (vec![file.clone(), needed("2")], ["signers.json", "needed: 2, keys: 1"]),
+        (vec![file.clone(), needed("2")], ["signers.json", "2 of 1 signers cannot be asked for"]),
         (vec![file, needed("1"), mode("loud")], ["SUBROSA_POLICY_MODE", "must be off, warn or enforce"]),
-        (vec![("SUBROSA_SIGNERS_FILE", bad.clone()), needed("1")], ["Policy", "bad.json"]),
-        (vec![("SUBROSA_REVOKED_FILE", bad)], ["Revoked", "bad.json"]),
+        (vec![("SUBROSA_SIGNERS_FILE", bad.clone()), needed("1")], ["bad.json", "the set of signers"]),
+        (vec![("SUBROSA_REVOKED_FILE", bad)], ["bad.json", "revocation list"]),
     ] {
         let mut command = lab.worker_command("asked", GATED);
         command.arg("asked").envs(environment);
