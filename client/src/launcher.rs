@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use subrosa_protocol::{
     encoding::b64u,
-    id::{JobId, WorkerName},
+    id::{JobId, Sha256Hash, WorkerName},
     json::{self, Int},
     member,
     refusal::Code,
@@ -111,6 +111,8 @@ struct Question<'a> {
     job: &'a JobId,
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<u64>,
 }
 
 impl Launchers {
@@ -173,6 +175,19 @@ impl Launchers {
         self.question(service, job, Some(token), patience).await
     }
 
+    /// Reads a message that is stored of a job, for whoever shows SHA-256(t).
+    pub(crate) async fn stored(
+        &self,
+        job: &JobId,
+        token: &Sha256Hash,
+        number: u64,
+        patience: Duration,
+    ) -> Result<Bytes, LaunchError> {
+        let question = Question { job, token: Some(b64u(token.0)), from: Some(number) };
+        let subject = self.namespace.service(Service::Result);
+        Ok(self.ask_bytes(&subject, json::to_vec(&question).into(), patience).await?.payload)
+    }
+
     async fn question(
         &self,
         service: Service,
@@ -180,7 +195,7 @@ impl Launchers {
         token: Option<&[u8; 32]>,
         patience: Duration,
     ) -> Result<JobState, LaunchError> {
-        let question = Question { job, token: token.map(b64u) };
+        let question = Question { job, token: token.map(b64u), from: None };
         self.ask_state(&self.namespace.service(service), json::to_vec(&question).into(), patience).await
     }
 
@@ -205,6 +220,19 @@ impl Launchers {
         payload: Bytes,
         patience: Duration,
     ) -> Result<T, LaunchError> {
+        let answer = self.ask_bytes(subject, payload, patience).await?;
+        if answer.payload.len() > MAX_ANSWER_BYTES {
+            return Err(LaunchError::Malformed);
+        }
+        json::parse(&answer.payload).map_err(|_| LaunchError::Malformed)
+    }
+
+    async fn ask_bytes(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        patience: Duration,
+    ) -> Result<Message, LaunchError> {
         let deadline = Instant::now() + patience;
         let answer = self.connection.request_until(subject, None, payload, deadline).await;
         let answer = answer.map_err(|error| match error {
@@ -216,10 +244,7 @@ impl Launchers {
         if let Some((code, message)) = refusal(&answer) {
             return Err(LaunchError::Refused { code, message });
         }
-        if answer.payload.len() > MAX_ANSWER_BYTES {
-            return Err(LaunchError::Malformed);
-        }
-        json::parse(&answer.payload).map_err(|_| LaunchError::Malformed)
+        Ok(answer)
     }
 }
 

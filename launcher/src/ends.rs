@@ -7,7 +7,7 @@ use subrosa_protocol::{
     id::{Instance, JobId, Sha256Hash, WorkerName},
     json::Int,
     launch::LaunchRequest,
-    record::{Event, Reason, Times},
+    record::{Event, Reason, Record, Times},
     refusal::Code,
     session::worker::closes,
     subject::Control,
@@ -56,6 +56,29 @@ impl Office {
         self.end_for(job, shows, event).await
     }
 
+    /// A stored message, for whoever shows SHA-256(t). Its content says whether it is the last one.
+    pub(crate) async fn stored(
+        self: &Shared,
+        job: &JobId,
+        token: &Sha256Hash,
+        number: u64,
+    ) -> Result<Bytes, Failed> {
+        let case = self.find(job, self.deadline()).await?.ok_or_else(unknown)?;
+        let request = case.request.as_ref().ok_or_else(unknown)?;
+        if Sha256Hash::of(token.0) != request.job().description().close {
+            return Err(wrong_token().into());
+        }
+        let not_stored = || Refused::new(Code::NotStored, "nothing is stored there");
+        let kept = case
+            .seen
+            .record
+            .as_ref()
+            .filter(|record| matches!(record.event, Event::Finished | Event::Failed(_)));
+        let attempt = kept.ok_or_else(not_stored)?.attempt;
+        let message = self.results.read((&case.worker, job), attempt, number, self.deadline()).await?;
+        Ok(message.ok_or_else(not_stored)?)
+    }
+
     async fn end_for(
         self: &Shared,
         job: &JobId,
@@ -66,7 +89,7 @@ impl Office {
         // A history that does not begin with the job holds no tokens.
         let request = case.request.as_ref().ok_or_else(unknown)?;
         if !shows(request) {
-            return Err(Refused::new(Code::WrongToken, "the token is not this job's").into());
+            return Err(wrong_token().into());
         }
         let case = self.end(case, event).await?;
         Ok(Status::of(&case))
@@ -110,6 +133,13 @@ impl Office {
 
     async fn clean_up(self: &Shared, case: &Case) {
         let Some(record) = &case.seen.stored else { return };
+        if let Some(Record { event: Event::Closed { .. }, .. }) = case.seen.record {
+            let removed = self.results.remove(&case.worker, &case.id, self.deadline()).await;
+            if let Err(error) = removed {
+                // It goes with its age.
+                tracing::warn!(job = short(&case.id), %error, "what is stored of the job was not removed");
+            }
+        }
         self.after_end(&Ended {
             worker: &case.worker,
             job: &case.id,
@@ -137,6 +167,10 @@ impl Office {
             self.tell_ended(request.job(), ended.record).await;
         }
     }
+}
+
+fn wrong_token() -> Refused {
+    Refused::new(Code::WrongToken, "the token is not this job's")
 }
 
 impl Case {

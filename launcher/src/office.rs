@@ -15,7 +15,7 @@ use subrosa_protocol::{
     subject::{Control, ENDED, Namespace, worker_in},
 };
 use subrosa_transport::{
-    Commit, Connection, History, HistoryError, Live, LiveTrust, Queue, Stored, Tally, now_ms,
+    Commit, Connection, History, HistoryError, Live, LiveTrust, Queue, Results, Stored, Tally, now_ms,
 };
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
@@ -46,6 +46,7 @@ pub(crate) struct Office {
     pub(crate) results_age: Duration,
     pub(crate) connection: Connection,
     pub(crate) history: History,
+    pub(crate) results: Results,
     pub(crate) refused_requests: Tally,
     /// What was delivered to the workers that are started here, and was no good.
     pub(crate) refused_deliveries: Tally,
@@ -91,6 +92,7 @@ impl Office {
     pub(crate) fn new(config: &Config, keys: Keys, connection: Connection) -> Self {
         let office = Self {
             history: History::new(connection.clone(), config.namespace.clone()),
+            results: Results::new(connection.clone(), config.namespace.clone()),
             connection,
             namespace: config.namespace.clone(),
             workers_answer: watch::Sender::new(Bytes::new()),
@@ -154,6 +156,7 @@ impl Office {
             connection.may_queue(namespace, name, self.deadline()).await?;
             connection.may_remove(namespace, name, self.deadline()).await?;
             connection.may_control(namespace, name, Control::Stop).await?;
+            self.results.may_keep(name, self.deadline()).await?;
             if let Backend::Process(_) = worker.backend {
                 connection.may_control(namespace, name, Control::Alive).await?;
             }

@@ -1,4 +1,4 @@
-//! The services on NATS: launch, status, cancel, close and workers.
+//! The services on NATS: launch, status, cancel, close, result and workers.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use subrosa_protocol::{
     id::{JobId, Sha256Hash},
-    json,
+    json::{self, Int},
     refusal::Code,
     subject::{Service, may_answer},
 };
@@ -49,6 +49,14 @@ struct ByToken {
     token: Sha256Hash,
 }
 
+/// Asks for what is stored of a job.
+#[derive(Deserialize)]
+struct ByNumber {
+    job: JobId,
+    token: Sha256Hash,
+    from: Int,
+}
+
 /// The services, offered.
 pub(crate) struct Services {
     service: service::Service,
@@ -73,7 +81,7 @@ impl Services {
             .map_err(failed)?;
         let services = Self { service, stop: CancellationToken::new(), tasks: TaskTracker::new() };
         let slots = Arc::new(Semaphore::new(max_requests));
-        let others = [Service::Status, Service::Cancel, Service::Close, Service::Workers];
+        let others = [Service::Status, Service::Cancel, Service::Close, Service::Result, Service::Workers];
         for ask in [Ask::Launch].into_iter().chain(others.map(Ask::Other)) {
             let (name, subject) = match ask {
                 Ask::Launch => ("launch", office.namespace.launch_any()),
@@ -156,6 +164,10 @@ async fn answer(office: &Shared, ask: Ask, request: &Request) -> Result<Bytes, F
         Ask::Other(Service::Close) => {
             let ByToken { job, token } = read(&message.payload)?;
             Ok(body(&office.close(&job, &token).await?))
+        }
+        Ask::Other(Service::Result) => {
+            let ByNumber { job, token, from } = read(&message.payload)?;
+            office.stored(&job, &token, from.get()).await
         }
         Ask::Other(Service::Workers) => Ok(office.workers_answer()),
     }

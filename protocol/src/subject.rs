@@ -68,6 +68,8 @@ pub enum Service {
     Cancel,
     /// Closes a job for whoever shows that the client has the result.
     Close,
+    /// Reads what is stored of a job, for its client.
+    Result,
     /// Lists the workers that may be launched.
     Workers,
 }
@@ -79,6 +81,7 @@ impl Service {
             Self::Status => "status",
             Self::Cancel => "cancel",
             Self::Close => "close",
+            Self::Result => "result",
             Self::Workers => "workers",
         }
     }
@@ -152,6 +155,16 @@ impl Namespace {
     /// All stored results.
     pub fn result_any(&self) -> String {
         format!("{self}.v1.result.*.*.*.*")
+    }
+
+    /// A stored message of an attempt at `job`.
+    pub fn result(&self, worker: &WorkerName, job: &JobId, attempt: u16, number: u64) -> String {
+        format!("{self}.v1.result.{worker}.{job}.{attempt}.{number}")
+    }
+
+    /// All that is stored of `job`.
+    pub fn result_of(&self, worker: &WorkerName, job: &JobId) -> String {
+        format!("{self}.v1.result.{worker}.{job}.*.*")
     }
 
     /// What is sent to the process that holds an attempt at `job`.

@@ -106,6 +106,9 @@ impl World {
                 Event::Closed { close: token, times: Times::default() }
             }
             "status" => return Ok(self.status(&request)),
+            "result" if Sha256Hash::of(token) == description.close => {
+                return Err(Refused(Code::NotStored, "nothing is stored here".to_owned()));
+            }
             _ => return Err(Refused(Code::WrongToken, "the token is not this job's".to_owned())),
         };
         self.end(&request, event);

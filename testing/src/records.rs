@@ -69,6 +69,12 @@ impl Records {
     }
 }
 
+/// What JetStream answers to a publication that finds no room.
+pub(crate) fn full() -> Message {
+    let error = json!({ "code": 503, "err_code": 10077, "description": "maximum bytes exceeded" });
+    answered(json!({ "error": error }).to_string(), None)
+}
+
 /// An answer, to be addressed.
 pub(crate) fn answered(payload: impl Into<Bytes>, headers: Option<HeaderMap>) -> Message {
     Message { subject: String::new(), reply: None, payload: payload.into(), headers, status: None }

@@ -21,7 +21,7 @@ use crate::{
     broker::{Carried, Line, Listeners, Reached},
     function::Watched,
     launcher::Jobs,
-    records::{Records, answered},
+    records::{self, Records, answered},
     relay,
 };
 
@@ -136,8 +136,10 @@ impl World {
         let own = format!("{}.v1.", self.namespace);
         let tokens: Vec<&str> = message.subject.strip_prefix(&own)?.split('.').collect();
         match *tokens.as_slice() {
+            // Nothing is stored here.
+            ["result", _, _, _, _] => Some(records::full()),
             ["record", _, _] => Some(self.records().publish(message)),
-            [service @ ("launch" | "status" | "cancel" | "close"), ..] => {
+            [service @ ("launch" | "status" | "cancel" | "close" | "result"), ..] => {
                 // Whoever answers elsewhere becomes somebody's deputy.
                 let reply = message.reply.as_deref()?;
                 subrosa_protocol::subject::may_answer(reply).then(|| self.serve(service, message))

@@ -39,6 +39,8 @@ pub struct Stopped {
 struct Watch {
     stop_at: Mutex<Option<String>>,
     passed: watch::Sender<Vec<String>>,
+    /// Whether there is a way at all.
+    open: watch::Sender<bool>,
     stopped: mpsc::UnboundedSender<Stopped>,
 }
 
@@ -49,13 +51,20 @@ impl Checkpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("nats://{}", listener.local_addr().unwrap());
         let (sender, stopped) = mpsc::unbounded_channel();
-        let watch =
-            Arc::new(Watch { stop_at: Mutex::default(), passed: watch::Sender::default(), stopped: sender });
+        let watch = Arc::new(Watch {
+            stop_at: Mutex::default(),
+            passed: watch::Sender::default(),
+            open: watch::Sender::new(true),
+            stopped: sender,
+        });
         let mut connections = JoinSet::new();
         let watching = watch.clone();
         connections.spawn(async move {
             let mut open = JoinSet::new();
             while let Ok((process, _)) = listener.accept().await {
+                if !*watching.open.borrow() {
+                    continue;
+                }
                 // A server that is down is for the process to notice.
                 let Ok(server) = TcpStream::connect(&server).await else { continue };
                 open.spawn(serve(process, server, watching.clone()));
@@ -72,6 +81,16 @@ impl Checkpoint {
     /// Stops the next message to a subject that fits this one, which may have wildcards, and then no other.
     pub fn stop_at(&self, pattern: &str) {
         *self.watch.stop_at.lock().unwrap() = Some(pattern.to_owned());
+    }
+
+    /// Cuts every connection, and lets nobody through until [`Checkpoint::open`].
+    pub fn close(&self) {
+        self.watch.open.send_replace(false);
+    }
+
+    /// Lets processes through again.
+    pub fn open(&self) {
+        self.watch.open.send_replace(true);
     }
 
     /// Waits until that message comes.
@@ -137,7 +156,9 @@ impl Watch {
 async fn serve(process: TcpStream, server: TcpStream, watch: Arc<Watch>) {
     let (from_process, mut to_process) = process.into_split();
     let (mut from_server, to_server) = server.into_split();
+    let mut open = watch.open.subscribe();
     tokio::select! {
+        _ = async { open.wait_for(|open| !open).await.is_ok() } => {}
         _ = copy(&mut from_server, &mut to_process) => {}
         _ = pass_on(BufReader::new(from_process), to_server, &watch) => {}
     }

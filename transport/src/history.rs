@@ -302,7 +302,7 @@ pub(crate) fn pub_ack(answer: &Message) -> Result<Result<u64, (u64, String)>, Hi
 }
 
 /// A direct get's answer.
-fn stored(answer: Message) -> Result<Option<Stored>, HistoryError> {
+pub(crate) fn stored(answer: Message) -> Result<Option<Stored>, HistoryError> {
     match answer.status {
         Some(404) => return Ok(None),
         Some(status) => {

@@ -15,6 +15,7 @@ mod live;
 mod probe;
 mod queue;
 mod records;
+mod results;
 mod retry;
 mod rights;
 mod tally;
@@ -31,6 +32,7 @@ pub use self::{
     probe::{Alive, is_alive, probe},
     queue::{Acker, Delivery, Enqueued, Queue, QueueError},
     records::{Following, Passing, Records},
+    results::Results,
     retry::{Backoff, now_ms},
     tally::Tally,
 };

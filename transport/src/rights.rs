@@ -8,7 +8,7 @@ use subrosa_protocol::{
 };
 use tokio::time::Instant;
 
-use crate::{Connection, History, HistoryError, Queue, QueueError, RequestError};
+use crate::{Connection, History, HistoryError, Queue, QueueError, RequestError, Results};
 
 /// A stream of another name, which no stream of ours has.
 const ANOTHER_STREAM: &str = "none";
@@ -136,5 +136,27 @@ impl History {
     /// As for [`History::may_record`].
     pub async fn may_find(&self, deadline: Instant) -> Result<(), HistoryError> {
         self.find(&no_job(), deadline).await.map(drop)
+    }
+}
+
+impl Results {
+    /// Checks that results of this worker's jobs may be stored.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::Denied`] with the subject, and a stream that does not answer.
+    pub async fn may_store(&self, worker: &WorkerName, deadline: Instant) -> Result<(), RequestError> {
+        let subject = self.namespace.result(worker, &no_job(), 1, 0);
+        self.connection.may_publish(&subject, deadline).await
+    }
+
+    /// Checks that stored results may be read and removed, as a launcher has to.
+    ///
+    /// # Errors
+    ///
+    /// As for [`History::may_record`].
+    pub async fn may_keep(&self, worker: &WorkerName, deadline: Instant) -> Result<(), HistoryError> {
+        self.read((worker, &no_job()), 1, 0, deadline).await?;
+        self.remove(worker, &no_job(), deadline).await
     }
 }

@@ -12,7 +12,7 @@ use subrosa_protocol::{
     subject::{ENDED, Namespace},
 };
 use subrosa_transport::{
-    Absences, Commit, Connection, History, HistoryError, Live, LiveTrust, Stored, Tally, now_ms,
+    Absences, Commit, Connection, History, HistoryError, Live, LiveTrust, Results, Stored, Tally, now_ms,
 };
 use tokio::{runtime::Handle, time::Instant};
 
@@ -30,6 +30,7 @@ pub(crate) struct Process {
     pub(crate) timing: Timing,
     pub(crate) connection: Connection,
     pub(crate) history: History,
+    pub(crate) results: Results,
     pub(crate) held: Held,
     /// Jobs that were delivered and have no record.
     pub(crate) absences: Absences,

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc, thread, time::Duration};
 
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_protocol::id::{Instance, WorkerName};
-use subrosa_transport::{Absences, History, Tally, now_ms};
+use subrosa_transport::{Absences, History, Results, Tally, now_ms};
 use tokio::{
     runtime::{Builder, Handle},
     signal::unix::{SignalKind, signal},
@@ -168,6 +168,7 @@ async fn run(
         trust: config.trust,
         policy: config.policy,
         history: History::new(connection.clone(), config.namespace.clone()),
+        results: Results::new(connection.clone(), config.namespace.clone()),
         namespace: config.namespace,
         timing: config.timing,
         held: Held::default(),
@@ -180,6 +181,7 @@ async fn run(
     let subject = process.namespace.control_of(&process.name, &process.instance);
     let messages = process.connection.subscribe(&subject).await?;
     process.connection.may_serve_clients(&process.namespace).await?;
+    process.results.may_store(&process.name, process.record_deadline()).await?;
     let listener = tokio::spawn(control::listen(process.clone(), messages));
     let trust = process.trust.clone();
     let watch = tokio::spawn(async move { trust.watch().await });

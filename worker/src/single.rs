@@ -50,6 +50,7 @@ pub(crate) async fn serve(
     let work = (job.clone(), signers);
     match attempt::run(process, function, work, (holder, record), hold, draining.clone()).await {
         Outcome::Closed => Ok(()),
+        Outcome::Finished => Err(not_closed("the client was gone, and its result is stored")),
         Outcome::Failed => Err(not_closed("it has failed")),
         Outcome::Ended => Err(not_closed("it had ended")),
         Outcome::Overtaken => Err(not_closed("another worker has taken over")),

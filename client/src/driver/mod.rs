@@ -1,6 +1,7 @@
 //! One job's task: what arrives, what the handlers answer, and when to stop waiting.
 
 mod steps;
+mod stored;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +13,9 @@ use subrosa_protocol::{
     receipt::{Salt, SaltedReceipt},
     refusal::Code,
     secret::Secret,
-    session::client::{AwaitDone, AwaitReady, Closed, Launched, OwesOptions, OwesPayload, OwesStatus},
+    session::client::{
+        AwaitDone, AwaitReady, Closed, Inputs, Launched, OwesOptions, OwesPayload, OwesStatus,
+    },
     subject::{ENDED, Service},
     wire::{ErrorMember, Opened},
 };
@@ -24,6 +27,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::stored::Messages;
 use crate::{
     Event, JobError, LaunchError, State, Timings, UntrustedWorker,
     client::Shared,
@@ -102,10 +106,17 @@ pub(crate) struct Taken {
 
 /// How a job is over for this client.
 enum Over {
-    /// The result is here, and the worker is told.
-    Result(Closed, Taken),
+    /// The result is here, and the worker is told, unless it has gone and the result was stored.
+    Result(Option<Closed>, Taken),
     /// There is no result; a step may have been answered with an error, or the worker's acknowledged.
     Failed(JobError, Option<Closed>),
+}
+
+/// What a launcher says of the job.
+struct Known {
+    state: Result<JobState, Code>,
+    /// What the worker has stored for a client that is away.
+    stored: Option<Messages>,
 }
 
 /// A job's task.
@@ -126,6 +137,8 @@ pub(crate) struct Driver {
     /// The certificate that it has shown, and when, in Unix milliseconds.
     voucher: (Option<String>, u64),
     untrusted: Vec<UntrustedWorker>,
+    /// What was sent to the worker that has the payload: a stored result has to fit it.
+    inputs: Option<Inputs>,
 }
 
 impl Driver {
@@ -151,6 +164,7 @@ impl Driver {
             worker: None,
             voucher: (None, 0),
             untrusted: Vec::new(),
+            inputs: None,
         }
     }
 
@@ -193,7 +207,9 @@ impl Driver {
             Over::Result(closed, taken) => {
                 let finished = worker.map(|(worker, attempt)| Finished { taken, worker, attempt, timings });
                 let token = Token { service: Service::Close, secret: self.into_tokens().close };
-                (finished.ok_or(JobError::Closed), token, Some(closed), false)
+                // Of a worker that has gone nobody else shows the token.
+                let now = closed.is_none();
+                (finished.ok_or(JobError::Closed), token, closed, now)
             }
             Over::Failed(error, closed) => {
                 let token = Token { service: Service::Cancel, secret: self.into_tokens().cancel };
@@ -249,7 +265,7 @@ impl Driver {
                     Ok(None)
                 }
                 Some(answer) = question.join_next() => match answer {
-                    Ok(Some(answer)) => self.judge_state(answer).map(|()| None),
+                    Ok(Some(answer)) => self.judge_state(answer),
                     Ok(None) | Err(_) => Ok(None),
                 },
                 () = sleep_until(deadline) => Err(self.too_late()),
@@ -284,8 +300,9 @@ impl Driver {
     }
 
     /// Asks a launcher for the job's state; a job without any record is launched again.
-    fn ask_state(&self) -> impl Future<Output = Option<Result<JobState, Code>>> + Send + 'static {
+    fn ask_state(&self) -> impl Future<Output = Option<Known>> + Send + 'static {
         let (client, id) = (self.client.clone(), self.id());
+        let reads = self.reads_stored();
         let (worker, request) = (self.launched.job().worker().clone(), self.request.clone());
         async move {
             let patience = Duration::from_secs(10);
@@ -294,16 +311,25 @@ impl Driver {
                 answer = client.launchers.launch(&worker, request.bytes(), patience).await;
             }
             match answer {
-                Ok(state) => Some(Ok(state)),
-                Err(LaunchError::Refused { code, .. }) => Some(Err(code)),
+                Ok(state) => {
+                    let stored = match reads {
+                        Some(token) => stored::read(&client, &id, &token, &state).await,
+                        None => None,
+                    };
+                    Some(Known { state: Ok(state), stored })
+                }
+                Err(LaunchError::Refused { code, .. }) => Some(Known { state: Err(code), stored: None }),
                 Err(_) => None,
             }
         }
     }
 
-    /// An end is reported as what it is.
-    fn judge_state(&mut self, answer: Result<JobState, Code>) -> Result<(), JobError> {
-        match answer {
+    /// A stored result is taken, and an end is reported as what it is.
+    fn judge_state(&mut self, Known { state, stored }: Known) -> Result<Option<Over>, JobError> {
+        if let Some(over) = stored.map(|stored| self.take_stored(stored)).transpose()?.flatten() {
+            return Ok(Some(over));
+        }
+        match state {
             Ok(state) if state.is_end() => {
                 if self.worker.is_none() && !self.untrusted.is_empty() && state.state != "cancelled" {
                     return Err(self.too_late());
@@ -311,7 +337,7 @@ impl Driver {
                 Err(JobError::Ended { state: state.state, code: state.code, reason: state.reason })
             }
             Err(Code::Expired) => Err(self.too_late()),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(_) | Err(_) => Ok(None),
         }
     }
 

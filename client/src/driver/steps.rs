@@ -124,6 +124,7 @@ impl Driver {
                             self.publish(envelope, &to).await;
                             self.timings.payload = self.since_launch();
                             self.reporter.report(Event::State(State::Running));
+                            self.inputs = Some(next.inputs());
                             self.session = Session::Done(next);
                             return Ok(None);
                         }
@@ -139,7 +140,7 @@ impl Driver {
                         Ok(Reply { next, envelope, to }) => {
                             self.publish(envelope, &to).await;
                             self.reporter.report(Event::State(State::Done));
-                            return Ok(Some(Over::Result(next, taken)));
+                            return Ok(Some(Over::Result(Some(next), taken)));
                         }
                         Err(not_sent) => (not_sent.session, HandlerError::sealing(&not_sent.error)),
                     },

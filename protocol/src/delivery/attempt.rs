@@ -42,6 +42,10 @@ pub enum Conclusion {
     Fail,
     /// Write `failed`, with the code of the client's error.
     FailAsClient,
+    /// Store what the `done` says, sealed anew; [`after_store`] decides what follows.
+    Store,
+    /// Write `finished`: the result is stored.
+    Finish,
     /// Write `failed`, `client_gone`.
     ClientGone,
     /// Write nothing.
@@ -53,6 +57,8 @@ pub enum Conclusion {
 pub enum Outcome {
     /// The client has the result, and that is recorded.
     Closed,
+    /// The result is stored, and that is recorded.
+    Finished,
     /// The job has failed, and that is recorded.
     Failed,
     /// The job had ended already.
@@ -70,13 +76,22 @@ pub fn conclude(stand: Stand, stopped: Option<Stopped>, attempt: Attempt, max_at
         (Stand::Acknowledged, _) => Conclusion::Fail,
         (_, Some(Stopped::ClientFailed)) => Conclusion::FailAsClient,
         // A function that has run is not run again because nobody listens.
-        (Stand::Unanswered, Some(Stopped::ClientGone | Stopped::Draining)) => Conclusion::ClientGone,
+        (Stand::Unanswered, Some(Stopped::ClientGone | Stopped::Draining)) => Conclusion::Store,
         (_, Some(Stopped::ClientGone)) if attempt.get() >= max_attempts => Conclusion::ClientGone,
         (_, Some(Stopped::Ended)) => Conclusion::Leave(Outcome::Ended),
         (_, Some(Stopped::Overtaken)) => Conclusion::Leave(Outcome::Overtaken),
         (_, Some(Stopped::ClientGone | Stopped::Unrecorded | Stopped::Draining) | None) => {
             Conclusion::Leave(Outcome::LetGo)
         }
+    }
+}
+
+/// Decides what follows once a `done` was to be stored that nobody has answered. `failed`: it says an error.
+pub fn after_store(failed: bool, stored: bool) -> Conclusion {
+    match (failed, stored) {
+        (_, false) => Conclusion::ClientGone,
+        (true, true) => Conclusion::Fail,
+        (false, true) => Conclusion::Finish,
     }
 }
 
@@ -115,7 +130,7 @@ pub enum Settle {
 /// `finished` or absent.
 pub fn settle(outcome: Outcome) -> Settle {
     match outcome {
-        Outcome::Closed | Outcome::Failed | Outcome::Ended => Settle::Ack,
+        Outcome::Closed | Outcome::Finished | Outcome::Failed | Outcome::Ended => Settle::Ack,
         Outcome::LetGo => Settle::Nak,
         Outcome::Overtaken => Settle::Nothing,
     }

@@ -12,7 +12,9 @@ mod worker;
 mod tests;
 
 pub use self::{
-    attempt::{AfterLost, Conclusion, Outcome, Settle, Stand, Stopped, conclude, ending_lost, settle},
+    attempt::{
+        AfterLost, Conclusion, Outcome, Settle, Stand, Stopped, after_store, conclude, ending_lost, settle,
+    },
     launcher::{
         AfterChild, Child, ChildView, End, KeepChild, OnLaunch, Sweep, SweepAges, after_child, child, end,
         on_launch, sweep,

@@ -422,13 +422,20 @@ fn an_attempt_concludes_with_what_the_client_knows() {
                 Some(S::ClientFailed) => (FailAsClient, FailAsClient),
                 Some(S::Ended) => (left(Outcome::Ended), left(Outcome::Ended)),
                 Some(S::Overtaken) => (left(Outcome::Overtaken), left(Outcome::Overtaken)),
-                Some(S::ClientGone) if number == 2 => (ClientGone, ClientGone),
-                Some(S::ClientGone | S::Draining) => (left(Outcome::LetGo), ClientGone),
+                Some(S::ClientGone) if number == 2 => (ClientGone, Store),
+                Some(S::ClientGone | S::Draining) => (left(Outcome::LetGo), Store),
                 Some(S::Unrecorded) | None => (left(Outcome::LetGo), left(Outcome::LetGo)),
             };
             assert_eq!((result(Early), result(Unanswered)), (early, unanswered), "{stopped:?} {number}");
         }
     }
+}
+
+#[test]
+fn what_is_stored_is_finished_or_failed_and_what_is_not_is_gone() {
+    assert_eq!(after_store(false, true), Conclusion::Finish);
+    assert_eq!(after_store(true, true), Conclusion::Fail);
+    assert_eq!([true, false].map(|failed| after_store(failed, false)), [Conclusion::ClientGone; 2]);
 }
 
 #[test]
@@ -454,6 +461,7 @@ fn an_ending_that_lost_is_written_again_only_after_a_record_of_its_own() {
 fn only_what_is_over_is_acked_and_who_is_overtaken_is_silent() {
     for (outcome, expected) in [
         (Outcome::Closed, Settle::Ack),
+        (Outcome::Finished, Settle::Ack),
         (Outcome::Failed, Settle::Ack),
         (Outcome::Ended, Settle::Ack),
         (Outcome::Overtaken, Settle::Nothing),

@@ -9,6 +9,7 @@ use crate::{
     identity::Thumbprint,
     job::Job,
     receipt::{Receipt, ReceiptError, Salt, SaltedReceipt},
+    session::debug_as_name,
     wire::Opened,
 };
 
@@ -19,14 +20,22 @@ pub(super) struct Facts {
     attempt: Attempt,
     client: Option<Thumbprint>,
     signers: BTreeSet<Thumbprint>,
-    /// The hash of the client's options, once there are any.
-    pub(super) options: Sha256Hash,
-    /// The hash of the payload, once there is one.
-    pub(super) payload: Sha256Hash,
+    /// What the client has sent so far.
+    pub(super) inputs: Inputs,
 }
 
+/// The hashes of what a client has sent: all that a receipt says of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Inputs {
+    /// The hash of the client's options; of nothing, until there are any.
+    pub options: Sha256Hash,
+    /// The hash of the payload; of nothing, until there is one.
+    pub payload: Sha256Hash,
+}
+debug_as_name!(Inputs);
+
 /// The hashes are not salted: whoever found them could try guesses at what was hashed.
-impl Drop for Facts {
+impl Drop for Inputs {
     fn drop(&mut self) {
         self.options.0.zeroize();
         self.payload.0.zeroize();
@@ -41,8 +50,7 @@ impl Facts {
             attempt,
             client: job.description().client,
             signers,
-            options: Sha256Hash::of(""),
-            payload: Sha256Hash::of(""),
+            inputs: Inputs { options: Sha256Hash::of(""), payload: Sha256Hash::of("") },
         }
     }
 
@@ -62,7 +70,7 @@ impl Facts {
             finished_ms,
             client: self.client,
             signers: self.signers.clone(),
-            input_hash: salt.input_hash(self.options, self.payload),
+            input_hash: salt.input_hash(self.inputs.options, self.inputs.payload),
             result_hash: salt.result_hash(result),
         }
     }

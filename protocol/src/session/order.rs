@@ -23,15 +23,15 @@ macro_rules! there_is_no {
 
 there_is_no! {
     worker:
-    Offer: receive ready done fail event;
-    AwaitOptions: options ready done fail event;
-    HasOptions: options receive done;
-    AwaitPayload: options ready done fail;
-    HasPayload: options receive ready;
+    Offer: receive ready done fail event store;
+    AwaitOptions: options ready done fail event store;
+    HasOptions: options receive done store;
+    AwaitPayload: options ready done fail store;
+    HasPayload: options receive ready store;
     AwaitStatus: options ready done fail event;
     AwaitAcknowledgement: options ready done fail event;
-    Closure: options receive ready done fail event;
-    Acknowledged: options receive ready done fail event;
+    Closure: options receive ready done fail event store;
+    Acknowledged: options receive ready done fail event store;
 }
 
 there_is_no! {

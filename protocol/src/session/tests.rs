@@ -9,6 +9,7 @@ mod hostile;
 mod numbers;
 mod receipts;
 mod repeats;
+mod stored;
 mod types;
 
 use rand::{SeedableRng as _, rngs::StdRng};

@@ -1,8 +1,12 @@
 //! The worker's side: HPKE's sender, who asks for options and payload and then answers.
 
+mod store;
+
 use rand_core::CryptoRng;
 use thiserror::Error;
 
+use self::store::Kept;
+pub use self::store::ToStore;
 use super::{Dropped, PeerError, debug_as_name, facts::Facts};
 use crate::{
     hpke::{self, Enc, Exporter, HpkeError, Mode},
@@ -103,6 +107,8 @@ struct Unbound {
     max_bytes: usize,
     close: Sha256Hash,
     facts: Facts,
+    /// The `options` envelope, once it is sealed: a stored result begins with it.
+    options: Vec<u8>,
 }
 
 impl Offer {
@@ -136,6 +142,7 @@ impl Offer {
                 max_bytes: setup.max_envelope_bytes,
                 close: job.description().close,
                 facts: Facts::new(job, setup.signers.iter().copied().collect(), setup.attempt),
+                options: Vec::new(),
             }),
         })
     }
@@ -145,7 +152,7 @@ impl Offer {
     /// # Errors
     ///
     /// Parameters that cannot be sealed; the offer is given back.
-    pub fn options(self, parameters: impl Body) -> Result<Sent<AwaitOptions>, NotSent<Self>> {
+    pub fn options(mut self, parameters: impl Body) -> Result<Sent<AwaitOptions>, NotSent<Self>> {
         let head = Head {
             worker: Some(self.proof.clone()),
             cert: self.cert.clone(),
@@ -154,7 +161,10 @@ impl Offer {
         };
         let unbound = &self.unbound;
         match self.key.seal(unbound.attempt, &unbound.enc, head, parameters, unbound.max_bytes) {
-            Ok(envelope) => Ok(Sent { next: AwaitOptions { unbound: self.unbound }, envelope }),
+            Ok(envelope) => {
+                self.unbound.options.clone_from(&envelope);
+                Ok(Sent { next: AwaitOptions { unbound: self.unbound }, envelope })
+            }
             Err(error) => Err(NotSent { session: self, error }),
         }
     }
@@ -174,17 +184,17 @@ impl AwaitOptions {
     pub fn receive(self, reply: Vec<u8>) -> Received<HasOptions, Self> {
         match self.bind(reply) {
             Ok((.., opened)) if opened.head().error.is_some() => Ok(failed(&opened)),
-            Ok((sealer, opener, opened)) => {
-                let Unbound { close, facts, .. } = *self.unbound;
-                let mut channel = Box::new(Channel { sealer, opener, close, facts });
-                channel.facts.options = Sha256Hash::of_secret(opened.body());
+            Ok((sealer, opener, nonce, opened)) => {
+                let Unbound { close, facts, options, .. } = *self.unbound;
+                let mut channel = Box::new(Channel { sealer, opener, close, facts, nonce, options });
+                channel.facts.inputs.options = Sha256Hash::of_secret(opened.body());
                 Ok(Answer::Accepted { next: HasOptions { channel }, opened })
             }
             Err(OpenError) => Err(Dropped::new(self)),
         }
     }
 
-    fn bind(&self, reply: Vec<u8>) -> Result<(Sealer, Opener, Opened), OpenError> {
+    fn bind(&self, reply: Vec<u8>) -> Result<(Sealer, Opener, ClientNonce, Opened), OpenError> {
         let Unbound { exporter, enc, attempt, max_bytes, .. } = &*self.unbound;
         let header = Header::decode(&reply).ok_or(OpenError)?;
         if header.kind != Kind::OptionsReply || header.attempt != *attempt {
@@ -194,7 +204,7 @@ impl AwaitOptions {
         let keys = SessionKeys::derive(exporter, &nonce);
         let (sealer, mut opener) = keys.for_worker(*attempt, enc, &nonce, *max_bytes);
         let (_, opened) = opener.open(Kind::OptionsReply, reply, |opened| answers(opened, 0))?;
-        Ok((sealer, opener, opened))
+        Ok((sealer, opener, nonce, opened))
     }
 }
 
@@ -204,15 +214,19 @@ struct Channel {
     opener: Opener,
     close: Sha256Hash,
     facts: Facts,
+    nonce: ClientNonce,
+    /// The `options` envelope, as it was sent.
+    options: Vec<u8>,
 }
 
 impl Channel {
-    fn done(&mut self, result: impl Body, issue: Issue<'_>) -> Result<(u64, Vec<u8>), SealError> {
+    fn done(&mut self, result: impl Body, issue: Issue<'_>) -> Result<(u64, Vec<u8>, Kept), SealError> {
         let Issue { identity, salt, started_ms, finished_ms } = issue;
         let result = Written::new(result)?;
-        let receipt = self.facts.receipt(&salt, result.hash(), started_ms, finished_ms);
-        let head = Head { receipt: Some(receipt.sign(identity)), salt: Some(salt), ..Head::default() };
-        self.sealer.seal(Kind::Done, head, result)
+        let receipt = self.facts.receipt(&salt, result.hash(), started_ms, finished_ms).sign(identity);
+        let kept = Kept { receipt, salt, result };
+        let (request, envelope) = self.sealer.seal(Kind::Done, kept.head(), &kept.result)?;
+        Ok((request, envelope, kept))
     }
 
     fn open(&mut self, kind: Kind, reply: Vec<u8>, request: u64) -> Result<Opened, OpenError> {
@@ -277,7 +291,7 @@ impl AwaitPayload {
         match self.channel.open(Kind::ReadyReply, reply, self.request) {
             Ok(opened) if opened.head().error.is_some() => Ok(failed(&opened)),
             Ok(opened) => {
-                self.channel.facts.payload = Sha256Hash::of_secret(opened.body());
+                self.channel.facts.inputs.payload = Sha256Hash::of_secret(opened.body());
                 Ok(Answer::Accepted { next: HasPayload { channel: self.channel }, opened })
             }
             Err(OpenError) => Err(Dropped::new(self)),
@@ -311,8 +325,8 @@ impl HasPayload {
     /// A result that cannot be sealed; the state is given back, so that an error can be sent instead.
     pub fn done(mut self, result: impl Body, issue: Issue<'_>) -> Result<Sent<AwaitStatus>, NotSent<Self>> {
         match self.channel.done(result, issue) {
-            Ok((request, envelope)) => {
-                Ok(Sent { next: AwaitStatus { channel: self.channel, request }, envelope })
+            Ok((request, envelope, kept)) => {
+                Ok(Sent { next: AwaitStatus { channel: self.channel, request, kept }, envelope })
             }
             Err(error) => Err(NotSent { session: self, error }),
         }
@@ -329,15 +343,16 @@ impl HasPayload {
 }
 
 fn fail(mut channel: Box<Channel>, error: ErrorMember) -> Result<Sent<AwaitAcknowledgement>, SealError> {
-    let head = Head { error: Some(error), ..Head::default() };
+    let head = Head { error: Some(error.clone()), ..Head::default() };
     let (request, envelope) = channel.sealer.seal(Kind::Done, head, Empty)?;
-    Ok(Sent { next: AwaitAcknowledgement { channel, request }, envelope })
+    Ok(Sent { next: AwaitAcknowledgement { channel, request, error }, envelope })
 }
 
 /// Waits for the client to say that it has the result.
 pub struct AwaitStatus {
     channel: Box<Channel>,
     request: u64,
+    kept: Kept,
 }
 
 /// The client has the result, and here is what proves it.
@@ -380,6 +395,7 @@ pub fn closes(token: &[u8; 32], close: &Sha256Hash) -> bool {
 pub struct AwaitAcknowledgement {
     channel: Box<Channel>,
     request: u64,
+    error: ErrorMember,
 }
 
 /// The client knows that the job has failed.

@@ -50,14 +50,22 @@ pub enum SealError {
     Exhausted,
 }
 
+/// Length of N.
+pub(crate) const NONCE_BYTES: usize = 32;
+
 /// N: 32 random bytes that make every client session's keys new. Public, but never stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ClientNonce([u8; 32]);
+pub struct ClientNonce([u8; NONCE_BYTES]);
 
 impl ClientNonce {
     pub(crate) fn random(rng: &mut impl CryptoRng) -> Self {
         let mut bytes = [0; 32];
         rng.fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+
+    /// The one that a stored result was sealed under.
+    pub(crate) fn stored(bytes: [u8; NONCE_BYTES]) -> Self {
         Self(bytes)
     }
 

@@ -32,6 +32,6 @@ pub use self::{
 };
 pub(crate) use self::{
     envelope::HEADER_BYTES,
-    keys::{Opener, OptionsKey, Sealer, SessionKeys},
+    keys::{NONCE_BYTES, Opener, OptionsKey, Sealer, SessionKeys},
     plaintext::Written,
 };

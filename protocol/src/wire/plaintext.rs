@@ -131,7 +131,21 @@ impl Body for Written {
     }
 
     fn write(self, out: &mut Vec<u8>) -> Result<(), BodyError> {
-        Raw(self.bytes).write(out)
+        (&self).write(out)
+    }
+
+    fn size_hint(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl Body for &Written {
+    fn content(&self) -> Option<Content> {
+        self.content
+    }
+
+    fn write(self, out: &mut Vec<u8>) -> Result<(), BodyError> {
+        Raw(&*self.bytes).write(out)
     }
 
     fn size_hint(&self) -> usize {

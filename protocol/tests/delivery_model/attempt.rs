@@ -27,7 +27,11 @@ pub(crate) enum Stage {
     Done {
         failed: bool,
     },
-    /// An ending is being appended.
+    /// The client has not answered, and what it was to be told is stored.
+    Stores {
+        failed: bool,
+    },
+    /// An ending, or `finished`, is being appended.
     Concludes(Append),
 }
 
@@ -62,6 +66,7 @@ pub(crate) fn works(
         Stage::Records(append) => work.records(append, steps),
         Stage::Runs => work.runs(steps),
         Stage::Done { failed } => work.done(failed, steps),
+        Stage::Stores { failed } => return work.stores(failed, steps),
         Stage::Concludes(append) => return work.concludes(append, steps),
     }
     work.look(steps);
@@ -230,14 +235,24 @@ impl Work<'_> {
     fn stop(&self, to: World, stopped: Stopped) -> World {
         let stand = match self.stage {
             Stage::Offers | Stage::Records(_) | Stage::Runs => Stand::Early,
-            Stage::Done { .. } | Stage::Concludes(_) => Stand::Unanswered,
+            Stage::Done { .. } | Stage::Stores { .. } | Stage::Concludes(_) => Stand::Unanswered,
         };
         self.conclude(to, stand, Some(stopped))
     }
 
     fn conclude(&self, to: World, stand: Stand, stopped: Option<Stopped>) -> World {
         let max_attempts = self.ctx.bounds.max_attempts.into();
-        let says = match (self.ctx.rules.conclude)(stand, stopped, self.holder().attempt, max_attempts) {
+        let conclusion = (self.ctx.rules.conclude)(stand, stopped, self.holder().attempt, max_attempts);
+        self.carry_out(to, conclusion)
+    }
+
+    fn carry_out(&self, to: World, conclusion: Conclusion) -> World {
+        let says = match conclusion {
+            Conclusion::Store => {
+                let failed = matches!(self.stage, Stage::Done { failed: true });
+                return self.at(to, Stage::Stores { failed }, self.last);
+            }
+            Conclusion::Finish => Says::Finished,
             Conclusion::Close => Says::Closed,
             Conclusion::Fail | Conclusion::FailAsClient => Says::Failed,
             Conclusion::ClientGone => Says::ClientGone,
@@ -247,11 +262,23 @@ impl Work<'_> {
         self.at(to, Stage::Concludes(ending), self.last)
     }
 
+    fn stores(&self, failed: bool, steps: &mut Steps<'_>) {
+        let mut to = self.world.clone();
+        to.stored = true;
+        steps.helps("stores", self.carry_out(to, (self.ctx.rules.after_store)(failed, true)));
+        if self.world.left.refusals > 0 {
+            let mut to = self.world.clone();
+            to.left.refusals -= 1;
+            steps.harms("may not store", self.carry_out(to, (self.ctx.rules.after_store)(failed, false)));
+        }
+    }
+
     fn concludes(&self, append: Append, steps: &mut Steps<'_>) {
         let Message { says, on, again, .. } = append.message;
         for (kind, what, to, next) in append.steps(self.world, self.ctx) {
             let to = match next {
                 Next::Won if says == Says::Closed => self.leave(to, Outcome::Closed),
+                Next::Won if says == Says::Finished => self.leave(to, Outcome::Finished),
                 Next::Won => self.leave(to, Outcome::Failed),
                 Next::Lost(seen) => {
                     let (last, prev) = (to.history.last_of(seen), to.history.hash_of(on).unwrap());
@@ -288,7 +315,7 @@ impl Work<'_> {
         if outcome == Outcome::Overtaken && settle != Settle::Nothing {
             to.breaks(Property::OnlyHoldersKeepTheMessage);
         }
-        if outcome == Outcome::LetGo && matches!(self.stage, Stage::Done { .. }) {
+        if outcome == Outcome::LetGo && matches!(self.stage, Stage::Done { .. } | Stage::Stores { .. }) {
             to.breaks(Property::WhatHasRunIsConcluded);
         }
         let process = &mut to.processes[self.index];

@@ -55,6 +55,8 @@ pub(crate) struct Left {
     pub(crate) failures: u8,
     /// A live client does not answer in time.
     pub(crate) slow: u8,
+    /// The store refuses a result.
+    pub(crate) refusals: u8,
     /// The client cancels, or leaves without a word.
     pub(crate) cancels: u8,
     pub(crate) leaves: u8,
@@ -83,6 +85,7 @@ impl Left {
             foreign: each,
             failures: each,
             slow: each,
+            refusals: each,
             cancels: each,
             leaves: each,
             expiries: each,

@@ -1,6 +1,9 @@
 //! The client: it answers one worker's steps, takes the result, and shows a token until the end is recorded.
 
-use crate::world::{Ctx, Edge, Steps, World};
+use crate::{
+    history::Says,
+    world::{Ctx, Edge, Steps, World},
+};
 
 /// Where the client stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +68,13 @@ impl World {
         let mut steps = Steps { who: "client", number: 0, edges };
         if self.history.len() == 0 {
             return;
+        }
+        let stored = self.history.message(self.history.len()).filter(|last| last.says == Says::Finished);
+        if stored.is_some_and(|last| self.client.waits() && last.attempt == self.client.live) {
+            let mut to = self.clone();
+            to.client.result = true;
+            to.client.stage = Stage::HasResult;
+            steps.helps("comes back, and reads the stored result", to);
         }
         if self.client.waits() && self.left.cancels > 0 {
             let mut to = self.clone();

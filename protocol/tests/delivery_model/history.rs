@@ -15,7 +15,7 @@ use subrosa_protocol::{
 
 /// Room for every record of two attempts, an ending and a message that is no record; and for what a rule
 /// left out may add.
-const ROOM: usize = 9;
+const ROOM: usize = 10;
 
 /// What a message says, as far as anything depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,8 @@ pub(crate) enum Says {
     Queued,
     Taken,
     Running,
+    /// The result is stored.
+    Finished,
     Closed,
     /// The function or the client failed.
     Failed,
@@ -120,6 +122,7 @@ impl Message {
             Says::Queued => Event::Queued { request: Vec::new() },
             Says::Taken => Event::Taken { instance },
             Says::Running => Event::Running { instance },
+            Says::Finished => Event::Finished,
             Says::Closed => Event::Closed { close: [0; 32], times: Times::default() },
             _ => Event::Failed(Reason { code: String::new(), text: String::new() }),
         };
@@ -164,6 +167,11 @@ impl History {
     /// The last message says that the job is over.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.last_of(self.len), Last::Known(Snapshot { state: State::Ended, .. }))
+    }
+
+    /// Nobody has to work on the job any more: it is over, or its result is stored, whatever was written since.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_over() || self.messages().iter().any(|message| message.says == Says::Finished)
     }
 
     /// The highest attempt of any record, and the process that took it: what a launcher finds who reads all

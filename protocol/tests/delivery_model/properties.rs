@@ -11,7 +11,7 @@ use crate::{
 pub(crate) enum Property {
     /// No ending follows an ending.
     AtMostOneEnding,
-    /// No attempt begins and no function starts by a record that follows an ending.
+    /// No attempt begins and no function starts by a record that follows an ending or `finished`.
     NothingStartsAfterTheEnd,
     /// Every record names the message before it.
     RecordsAreChained,
@@ -35,9 +35,11 @@ pub(crate) enum Property {
     FunctionsRunRecorded,
     /// No attempt is decided on once the job is expired.
     NoAttemptOnceExpired,
+    /// `finished` is written only once the result is stored.
+    FinishedIsStored,
     /// `closed` is written only once the client has the result.
     ClosedWithTheResult,
-    /// An ack removes the message only when the job is over.
+    /// An ack removes the message only when the job is over, or its result stored.
     KeptUntilOver,
     /// After what is no record of the job, only a launcher writes, and ends it.
     BrokenIsEnded,
@@ -78,6 +80,10 @@ pub(crate) fn broken_by(world: &World, message: &Message, bounds: &Bounds) -> Op
         Some(Property::RecordsAreChained)
     } else if last.is_some_and(|last| last.says == Says::Garbage) && message.says != Says::BadRecord {
         Some(Property::BrokenIsEnded)
+    } else if starts && last.is_some_and(|last| last.says == Says::Finished) {
+        Some(Property::NothingStartsAfterTheEnd)
+    } else if message.says == Says::Finished && !world.stored {
+        Some(Property::FinishedIsStored)
     } else if message.says == Says::Taken {
         if message.attempt != highest + 1 || message.attempt > bounds.max_attempts {
             Some(Property::AttemptsInTurn)
@@ -88,7 +94,7 @@ pub(crate) fn broken_by(world: &World, message: &Message, bounds: &Bounds) -> Op
         }
     } else if is_live && matches!(message.says, Says::Expired | Says::UsedUp | Says::Refused) {
         Some(Property::TakenOverFromTheSilent)
-    } else if message.attempt < highest || message.says == Says::Running && !is_own {
+    } else if message.attempt < highest || matches!(message.says, Says::Running | Says::Finished) && !is_own {
         Some(Property::TheOvertakenWriteNothing)
     } else if message.says == Says::Running && last.is_none_or(|last| last.says != Says::Taken) {
         Some(Property::FunctionsRunOnce)

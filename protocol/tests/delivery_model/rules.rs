@@ -5,8 +5,8 @@ use subrosa_protocol::{
     delivery::{
         AfterChild, AfterLost, Appended, Child, ChildView, Conclusion, Delivered, End, Holder, KeepChild,
         Last, Look, OnDelivery, OnLaunch, Outcome, Probe, Settle, Stand, Start, Stopped, Sweep, SweepAges,
-        after_child, after_probe, appended, child, conclude, deliver, end, ending_lost, look, on_launch,
-        settle, start, sweep,
+        after_child, after_probe, after_store, appended, child, conclude, deliver, end, ending_lost, look,
+        on_launch, settle, start, sweep,
     },
     id::{Attempt, Sha256Hash},
 };
@@ -20,6 +20,7 @@ pub(crate) struct Rules {
     pub(crate) start: fn(&Last, Attempt) -> Start,
     pub(crate) appended: fn(Option<&Sha256Hash>, &Sha256Hash, Option<&Sha256Hash>) -> Appended,
     pub(crate) conclude: fn(Stand, Option<Stopped>, Attempt, u16) -> Conclusion,
+    pub(crate) after_store: fn(bool, bool) -> Conclusion,
     pub(crate) ending_lost: fn(&Last, &Holder, &Sha256Hash) -> AfterLost,
     pub(crate) settle: fn(Outcome) -> Settle,
     pub(crate) on_launch: fn(&Last) -> OnLaunch,
@@ -56,6 +57,7 @@ impl Rules {
         start,
         appended,
         conclude,
+        after_store,
         ending_lost,
         settle,
         on_launch,

@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) expired: bool,
     pub(crate) left: Left,
+    /// A result is stored.
+    pub(crate) stored: bool,
     /// Attempts whose holder has not answered, has let go or has crashed; one bit each.
     silent: u8,
     /// Attempts whose function has started; one bit each.
@@ -128,6 +130,7 @@ impl World {
             client: Client::NEW,
             expired: false,
             left: bounds.left,
+            stored: false,
             silent: 0,
             ran: 0,
             broken: None,
@@ -237,7 +240,7 @@ impl World {
         if !current || self.queue == Queue::Absent {
             return;
         }
-        if !self.history.is_over() {
+        if !self.history.is_settled() {
             self.breaks(Property::KeptUntilOver);
         }
         self.lose_message();

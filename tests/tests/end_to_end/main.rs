@@ -28,6 +28,7 @@ mod policies;
 mod races;
 mod receipts;
 mod reload;
+mod stored;
 mod trust;
 
 /// The program that users run.

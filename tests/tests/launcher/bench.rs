@@ -10,7 +10,7 @@ use subrosa_launcher::{Config, Guard, Launcher};
 use subrosa_protocol::{
     encoding::b64u,
     hpke::RecipientKey,
-    id::{JobId, Sha256Hash, WorkerName},
+    id::{Instance, JobId, Sha256Hash, WorkerName},
     identity::{SigningKey, file},
     job::{Description, Job},
     launch::LaunchRequest,
@@ -142,6 +142,17 @@ impl Bench {
         let record = Record { job: made.id, at_ms, attempt: 0, prev: None, event };
         let key = self.local().launcher_config().with_file_name("launcher.jwk");
         self.append(&made.id, None, record.sign(&key_in(&key))).await
+    }
+
+    /// A history whose result is stored, which was at this time.
+    pub(crate) async fn append_finished(&self, made: &Made, at_ms: u64) {
+        let mut last = self.append_queued(made, at_ms).await;
+        let key = key_in(&self.local().worker_key("echo"));
+        let instance = Instance::random(&mut rand::rng());
+        for event in [Event::Taken { instance }, Event::Running { instance }, Event::Finished] {
+            let record = Record { job: made.id, at_ms, attempt: 1, prev: Some(last.hash()), event };
+            last = self.append(&made.id, Some(&last), record.sign(&key)).await;
+        }
     }
 
     pub(crate) async fn last(&self, job: &JobId) -> Stored {

@@ -5,13 +5,15 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use subrosa_protocol::{
     encoding::b64u,
+    id::Sha256Hash,
     record::{Event, Record},
     subject::{Namespace, Service},
 };
-use subrosa_tests::lab::{fresh_key, patiently};
-use subrosa_transport::now_ms;
+use subrosa_tests::lab::{PATIENCE, fresh_key, patiently};
+use subrosa_transport::{Results, now_ms};
+use tokio::time::Instant;
 
-use crate::bench::{Bench, echo, made, made_by, made_with, token};
+use crate::bench::{Bench, Made, echo, made, made_by, made_with, token};
 
 #[tokio::test]
 async fn a_launch_is_queued_once_and_answered_by_its_state() {
@@ -219,7 +221,7 @@ async fn the_service_can_be_found_and_lists_its_workers() {
     let endpoints = info["endpoints"].as_array().unwrap();
     let mut names: Vec<&str> = endpoints.iter().map(|it| it["name"].as_str().unwrap()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["cancel", "close", "launch", "status", "workers"]);
+    assert_eq!(names, ["cancel", "close", "launch", "result", "status", "workers"]);
     assert!(endpoints.iter().all(|it| it["queue_group"] == "subrosa-launcher"));
     let listed = bench.ask(Service::Workers, json!({})).await.unwrap();
     let echo = &listed["workers"][0];
@@ -237,5 +239,47 @@ async fn a_launcher_outlives_its_server() {
     bench.lab.local.server.restart().await.unwrap();
     assert_eq!(bench.launch(&after).await.unwrap()["state"], "queued");
     assert_eq!(bench.state(&before.id).await, "queued");
+    bench.lab.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_stored_is_for_whoever_shows_the_hash_of_the_close_token() {
+    let bench = Bench::new(1).await;
+    let (made, open) = (made(), made());
+    bench.append_finished(&made, now_ms()).await;
+    bench.launch(&open).await.unwrap();
+    let results = Results::new(bench.connection.clone(), Namespace::default());
+    let place = (&echo(), &made.id);
+    for (number, message) in (0..).zip(["\"first\"", "\"second\""]) {
+        results.store(place, 1, number, message.into(), Instant::now() + PATIENCE).await.unwrap();
+    }
+    let shown = token(Sha256Hash::of(made.close).0);
+    let ask = |job: &Made, token: &str, from: Value| {
+        bench.ask(Service::Result, json!({ "job": job.id, "token": token, "from": from }))
+    };
+    assert_eq!(ask(&made, &shown, json!(0)).await.unwrap(), "first");
+    assert_eq!(ask(&made, &shown, json!(1)).await.unwrap(), "second");
+    let not_stored = "not_stored: nothing is stored there";
+    assert_eq!(ask(&made, &shown, json!(2)).await.unwrap_err(), not_stored);
+    let open_token = token(Sha256Hash::of(open.close).0);
+    assert_eq!(ask(&open, &open_token, json!(0)).await.unwrap_err(), not_stored);
+    // Neither t itself, nor its double hash, which is public, nor another job's.
+    let public = Sha256Hash::of(Sha256Hash::of(made.close).0).0;
+    for wrong in [token(made.close), token(public), token(made.cancel), open_token] {
+        let refused = ask(&made, &wrong, json!(0)).await.unwrap_err();
+        assert_eq!(refused, "wrong_token: the token is not this job's");
+    }
+    let unknown = bench.ask(Service::Result, json!({ "job": "0".repeat(64), "token": shown, "from": 0 }));
+    assert_eq!(unknown.await.unwrap_err(), "unknown_job: there is no such job");
+    for from in [json!(-1), json!("0"), json!(null), json!(0.5)] {
+        let refused = ask(&made, &shown, from.clone()).await.unwrap_err();
+        assert!(refused.starts_with("bad_request: "), "{from}: {refused}");
+    }
+
+    let closed = bench.ask(Service::Close, json!({ "job": made.id, "token": token(made.close) }));
+    assert_eq!(closed.await.unwrap()["state"], "closed");
+    assert_eq!(ask(&made, &shown, json!(0)).await.unwrap_err(), not_stored);
+    let left = results.read(place, 1, 0, Instant::now() + PATIENCE).await.unwrap();
+    assert_eq!(left, None, "what the client has is not kept");
     bench.lab.stop().await;
 }

@@ -192,6 +192,7 @@ async fn a_client_is_told_which_subject_it_is_denied() {
 #[tokio::test]
 async fn a_worker_is_told_which_subject_it_is_denied() {
     let record = format!("subrosa.v1.record.create-proof.{}", JobId::of(b""));
+    let result = format!("subrosa.v1.result.create-proof.{}.1.0", JobId::of(b""));
     for (right, subject) in [
         (r#""_INBOX_w-create-proof.>", "#, "_INBOX_w-create-proof.*.*"),
         ("\"subrosa.v1.client.*.*.*\"\n", "subrosa.v1.client.*.*.options"),
@@ -205,7 +206,8 @@ async fn a_worker_is_told_which_subject_it_is_denied() {
             r#""$JS.API.CONSUMER.MSG.NEXT.SUBROSA_QUEUE.create-proof", "#,
             "$JS.API.CONSUMER.MSG.NEXT.SUBROSA_QUEUE.create-proof",
         ),
-        (r#""subrosa.v1.record.create-proof.*", "subrosa.v1.result.create-proof.*.*.*""#, &record),
+        (r#""subrosa.v1.record.create-proof.*", "#, &record),
+        (r#", "subrosa.v1.result.create-proof.*.*.*""#, &result),
         (
             r#""$JS.API.DIRECT.GET.SUBROSA_RECORDS.subrosa.v1.record.create-proof.*""#,
             &format!("$JS.API.DIRECT.GET.SUBROSA_RECORDS.{record}"),
@@ -236,6 +238,11 @@ async fn a_launcher_is_told_which_subject_it_is_denied() {
             "$JS.API.DIRECT.GET.SUBROSA_RECORDS".to_owned(),
         ),
         (r#""$JS.API.STREAM.INFO.SUBROSA_QUEUE", "#, "$JS.API.STREAM.INFO.SUBROSA_QUEUE".to_owned()),
+        (
+            r#", "$JS.API.DIRECT.GET.SUBROSA_RESULTS.>""#,
+            format!("$JS.API.DIRECT.GET.SUBROSA_RESULTS.subrosa.v1.result.create-proof.{job}.1.0"),
+        ),
+        (r#""$JS.API.STREAM.PURGE.SUBROSA_RESULTS" "#, "$JS.API.STREAM.PURGE.SUBROSA_RESULTS".to_owned()),
         (r#""subrosa.v1.client.*.*.ended""#, "subrosa.v1.client.*.*.ended".to_owned()),
         (r#""$JS.API.STREAM.PURGE.SUBROSA_QUEUE""#, "$JS.API.STREAM.PURGE.SUBROSA_QUEUE".to_owned()),
         (r#""subrosa.v1.control.*.*.*.stop", "#, "subrosa.v1.control.create-proof.*.*.stop".to_owned()),

@@ -56,6 +56,20 @@ async fn an_open_job_without_news_is_queued_again() {
     bench.lab.stop().await;
 }
 
+#[tokio::test]
+async fn a_result_that_nobody_came_for_fails_when_it_is_no_longer_kept() {
+    let bench = Bench::new(0).await;
+    let (late, waiting) = (made(), made());
+    let kept_ms = 7 * 24 * 3_600_000 + 600_000;
+    bench.append_finished(&late, now_ms() - kept_ms - 1).await;
+    bench.append_finished(&waiting, now_ms() - kept_ms + 600_000).await;
+    let launcher = bench.run(eager(bench.config())).await;
+    assert_eq!(code(&bench.until(&late.id, "failed").await), "client_gone");
+    assert_eq!(bench.state(&waiting.id).await, "finished");
+    launcher.stop().await;
+    bench.lab.stop().await;
+}
+
 /// A history that ends in a `taken` by this key.
 async fn taken(bench: &Bench, made: &Made, key: &SigningKey) {
     let queued = bench.append_queued(made, now_ms()).await;

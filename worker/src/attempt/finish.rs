@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use subrosa_protocol::{
-    delivery::{AfterLost, Conclusion, Outcome, conclude, ending_lost},
+    delivery::{AfterLost, Conclusion, Outcome, after_store, conclude, ending_lost},
     record::{Event, Reason, code},
-    session::worker::{AwaitAcknowledgement, Sent},
+    session::worker::{AwaitAcknowledgement, Sent, ToStore},
     wire::{ErrorMember, Json, Kind, SealError},
 };
 use subrosa_transport::Backoff;
 
 use super::{Attempt, Interrupt, stage::Stage, steps};
-use crate::process::Written;
+use crate::process::{Written, short};
 
 impl Attempt {
     /// Tells the client that the function failed, from wherever the session stands: the client is asked
@@ -69,9 +69,20 @@ impl Attempt {
         let interrupt = self.interrupted();
         let stopped = interrupt.as_ref().map(Interrupt::stopped);
         let max_attempts = self.job.description().max_attempts;
-        let event = match (conclude(stage.stand(), stopped, self.holder.attempt, max_attempts), stage) {
+        let (conclusion, stage) =
+            match (conclude(stage.stand(), stopped, self.holder.attempt, max_attempts), stage) {
+                (Conclusion::Store, Stage::AwaitStatus(state)) => {
+                    (after_store(false, self.store(state.store()).await), Stage::Over)
+                }
+                (Conclusion::Store, Stage::AwaitAcknowledgement(state)) => {
+                    (after_store(true, self.store(state.store()).await), Stage::Over)
+                }
+                other => other,
+            };
+        let event = match (conclusion, stage) {
             (Conclusion::Leave(outcome), _) => return outcome,
-            (Conclusion::ClientGone, _) => {
+            (Conclusion::Finish, _) => Event::Finished,
+            (Conclusion::Store | Conclusion::ClientGone, _) => {
                 Event::Failed(Reason::new(code::CLIENT_GONE, "the client did not answer in time"))
             }
             (Conclusion::Close, Stage::Closed(token)) => {
@@ -90,20 +101,41 @@ impl Attempt {
         self.write_ending(event).await
     }
 
+    /// Stores what the client did not take, for when it comes back. False if that is refused.
+    async fn store(&self, sealed: Result<ToStore, SealError>) -> bool {
+        let Ok(ToStore { opening, done }) = sealed else { return false };
+        let (process, job) = (&self.process, self.job.id());
+        let (attempt, deadline) = (self.holder.attempt.get(), process.record_deadline());
+        for (number, message) in (0..).zip([opening, done]) {
+            let place = (&process.name, job);
+            let stored = process.results.store(place, attempt, number, message.into(), deadline).await;
+            if let Err(error) = stored {
+                tracing::warn!(job = short(job), %error, "what the client did not take is not stored");
+                return false;
+            }
+        }
+        true
+    }
+
     fn is_draining(&self) -> bool {
         matches!(self.interrupted(), Some(Interrupt::Draining))
     }
 
     async fn write_ending(&self, event: Event) -> Outcome {
-        let closed = matches!(event, Event::Closed { .. });
+        let outcome = match event {
+            Event::Closed { .. } => Outcome::Closed,
+            Event::Finished => Outcome::Finished,
+            _ => Outcome::Failed,
+        };
         let attempt = self.holder.attempt.get();
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
         loop {
             let prev = self.state().last.clone();
             match self.process.write(self.job.id(), attempt, Some(&prev), event.clone()).await {
                 Ok(Written::Won(record)) => {
+                    // After `finished`, too: a client that listens again need not wait until it asks.
                     self.process.tell_ended(&self.job, &record).await;
-                    return if closed { Outcome::Closed } else { Outcome::Failed };
+                    return outcome;
                 }
                 Ok(Written::Lost(seen)) => {
                     match (ending_lost(&seen.last, &self.holder, &prev.hash()), seen.stored) {

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{Channel, OwesOptions, repeat::Latest};
 use crate::{
-    hpke::{self, Enc, Mode, RecipientKey},
+    hpke::{self, Enc, Exporter, Mode, RecipientKey},
     id::{Attempt, Instance, Sha256Hash},
     identity::{Proof, Thumbprint, Trust, Untrusted},
     job::Job,
@@ -26,12 +26,12 @@ const REFILL_MS: u64 = 250;
 ///
 /// The session's beginning; [`session`](super::super#a-session-from-launch-to-close) shows all of one.
 pub struct Launched {
-    job: Job,
-    signers: BTreeSet<Thumbprint>,
+    pub(super) job: Job,
+    pub(super) signers: BTreeSet<Thumbprint>,
     key: RecipientKey,
-    max_bytes: usize,
+    pub(super) max_bytes: usize,
     /// The highest attempt that a worker has proven to serve.
-    highest: u16,
+    pub(super) highest: u16,
     budget: Budget,
 }
 
@@ -109,23 +109,50 @@ impl Launched {
         rng: &mut impl CryptoRng,
         now_ms: u64,
     ) -> Result<Options, OptionsError> {
-        let header = Header::decode(&envelope).ok_or(OpenError)?;
-        let fresh = header.kind == Kind::Options
+        let (attempt, enc) = self.addressed(&envelope, self.highest + 1)?;
+        self.budget.take(now_ms)?;
+        let latest = Latest::new(&envelope, reply_to);
+        let proven = self.prove(envelope, attempt, enc, trust, now_ms)?;
+        let Proven { exporter, enc, worker, cert, instance, parameters } = proven;
+        self.budget.give_back();
+        self.highest = attempt.get();
+        let nonce = ClientNonce::random(rng);
+        let keys = SessionKeys::derive(&exporter, &nonce);
+        let (sealer, opener) = keys.for_client(attempt.get(), &enc, &nonce, self.max_bytes);
+        let facts = Facts::new(&self.job, self.signers.clone(), attempt);
+        let channel = Box::new(Channel { sealer, opener, latest, facts, worker, cert: cert.clone() });
+        Ok(Options { session: OwesOptions { channel }, attempt, worker, cert, instance, parameters })
+    }
+
+    /// Takes an `options` apart, before any public-key operation: its attempt, which is at least this one and
+    /// one that the job allows, and its encapsulation.
+    pub(super) fn addressed(&self, envelope: &[u8], least: u16) -> Result<(Attempt, Enc), OpenError> {
+        let header = Header::decode(envelope).ok_or(OpenError)?;
+        let fits = header.kind == Kind::Options
             && header.number == 0
-            && header.attempt > self.highest
+            && header.attempt >= least
             && header.attempt <= self.job.description().max_attempts;
         let attempt = Attempt::new(header.attempt).map_err(|_| OpenError)?;
         let enc = envelope.get(HEADER_BYTES..HEADER_BYTES + 32).and_then(|enc| Enc::try_from(enc).ok());
-        let enc = enc.filter(|enc| fresh && *enc.worker_key() == header.key).ok_or(OpenError)?;
+        let enc = enc.filter(|enc| fits && *enc.worker_key() == header.key).ok_or(OpenError)?;
         // Nobody falls back: without the pre-shared key that the job names, no session opens.
         if self.job.description().psk_id.is_some() {
-            return Err(OpenError.into());
+            return Err(OpenError);
         }
-        self.budget.take(now_ms)?;
+        Ok((attempt, enc))
+    }
 
+    /// Opens an `options`, and believes it only from a worker that is trusted.
+    pub(super) fn prove(
+        &self,
+        envelope: Vec<u8>,
+        attempt: Attempt,
+        enc: Enc,
+        trust: &Trust,
+        now_ms: u64,
+    ) -> Result<Proven, OptionsError> {
         let info = self.job.info();
         let exporter = hpke::setup_recipient(&self.key, &enc, &info, Mode::Base).map_err(|_| OpenError)?;
-        let latest = Latest::new(&envelope, reply_to);
         let parameters = OptionsKey::derive(&exporter).open(envelope, &enc)?;
         let Head { worker: Some(proof), instance: Some(instance), cert, event: None, .. } = parameters.head()
         else {
@@ -142,16 +169,18 @@ impl Launched {
         trust
             .vouched(&worker, self.job.worker(), cert.as_deref(), now_ms)
             .map_err(|reason| OptionsError::Untrusted { attempt, worker, reason })?;
-
-        self.budget.give_back();
-        self.highest = header.attempt;
-        let nonce = ClientNonce::random(rng);
-        let keys = SessionKeys::derive(&exporter, &nonce);
-        let (sealer, opener) = keys.for_client(header.attempt, &enc, &nonce, self.max_bytes);
-        let facts = Facts::new(&self.job, self.signers.clone(), attempt);
-        let channel = Box::new(Channel { sealer, opener, latest, facts, worker, cert: cert.clone() });
-        Ok(Options { session: OwesOptions { channel }, attempt, worker, cert, instance, parameters })
+        Ok(Proven { exporter, enc, worker, cert, instance, parameters })
     }
+}
+
+/// A worker that is trusted, and what it has sealed for the job's key.
+pub(super) struct Proven {
+    pub(super) exporter: Exporter,
+    pub(super) enc: Enc,
+    pub(super) worker: Thumbprint,
+    pub(super) cert: Option<String>,
+    instance: Instance,
+    parameters: Opened,
 }
 
 /// Limits the rate of public-key operations that anybody can cause.

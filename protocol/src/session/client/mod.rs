@@ -2,6 +2,7 @@
 
 mod launched;
 mod repeat;
+mod stored;
 
 use thiserror::Error;
 
@@ -9,7 +10,9 @@ use self::repeat::Latest;
 pub use self::{
     launched::{Launched, Options, OptionsError},
     repeat::{Closed, REPEAT_AFTER_CLOSE_MS, Refused, Repeated},
+    stored::{Stored, StoredResult},
 };
+pub use super::facts::Inputs;
 use super::{Dropped, PeerError, debug_as_name, facts::Facts};
 use crate::{
     identity::Thumbprint,
@@ -100,7 +103,7 @@ impl OwesOptions {
     /// Options that cannot be sealed; the state is given back.
     pub fn answer(mut self, options: impl Body) -> Result<Reply<AwaitReady>, NotSent<Self>> {
         let sealed = Written::new(options).map_err(SealError::from).and_then(|options| {
-            self.channel.facts.options = options.hash();
+            self.channel.facts.inputs.options = options.hash();
             self.channel.reply(Kind::OptionsReply, Head::default(), options)
         });
         match sealed {
@@ -198,7 +201,7 @@ impl OwesPayload {
     ) -> Result<Reply<AwaitDone>, NotSent<Self>> {
         let head = Head { salt: salt.map(Salt::copy), ..Head::default() };
         let sealed = Written::new(payload).map_err(SealError::from).and_then(|payload| {
-            self.channel.facts.payload = payload.hash();
+            self.channel.facts.inputs.payload = payload.hash();
             self.channel.reply(Kind::ReadyReply, head, payload)
         });
         match sealed {
@@ -246,6 +249,11 @@ pub enum Done {
 }
 
 impl AwaitDone {
+    /// What the client has sent, which a stored result is held against.
+    pub fn inputs(&self) -> Inputs {
+        self.channel.facts.inputs.clone()
+    }
+
     /// Takes `done`.
     ///
     /// # Errors

@@ -9,8 +9,9 @@ use crate::{
     bounds::Left,
     properties::Property::{
         AResultIsInReach, AnEndIsInReach, AtMostOneEnding, BrokenIsEnded, ClosedWithTheResult,
-        FunctionsRunOnce, FunctionsRunRecorded, KeptUntilOver, OnlyHoldersKeepTheMessage, RecordsAreChained,
-        TakenOverFromTheSilent, TheOvertakenWriteNothing, WhatHasRunIsConcluded, WritersKnow,
+        FinishedIsStored, FunctionsRunOnce, FunctionsRunRecorded, KeptUntilOver, OnlyHoldersKeepTheMessage,
+        RecordsAreChained, TakenOverFromTheSilent, TheOvertakenWriteNothing, WhatHasRunIsConcluded,
+        WritersKnow,
     },
     rules::{CarriedOut, Rules},
 };
@@ -202,6 +203,12 @@ pub(super) fn all() -> Vec<Mutant> {
                 },
                 ..REAL
             },
+        ),
+        rare(
+            "what may not be stored counts as stored",
+            Left { leaves: 1, refusals: 1, ..Left::each(0, 2) },
+            FinishedIsStored,
+            Rules { after_store: |failed, _| (REAL.after_store)(failed, true), ..REAL },
         ),
         mutant(
             "an ending is written after whatever came first",

@@ -120,6 +120,21 @@ pub(super) fn all() -> Vec<Mutant> {
                 ..REAL
             },
         ),
+        rare(
+            "what is finished is taken",
+            Left { leaves: 1, lapses: 1, ..Left::each(0, 2) },
+            NothingStartsAfterTheEnd,
+            Rules {
+                deliver: |view| match view.last {
+                    Last::Known(snapshot @ Snapshot { state: State::Finished, .. }) => {
+                        let last = Last::Known(Snapshot { state: State::Queued, ..snapshot.clone() });
+                        (REAL.deliver)(&Delivered { last: &last, ..view.clone() })
+                    }
+                    _ => (REAL.deliver)(view),
+                },
+                ..REAL
+            },
+        ),
         mutant(
             "the expiry is ignored",
             Resident,

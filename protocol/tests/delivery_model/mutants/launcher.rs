@@ -5,7 +5,7 @@ use subrosa_protocol::{
     record::code,
 };
 
-use super::{Mutant, REAL, Where::Resident, is_open, is_over, mutant, rare};
+use super::{Mutant, REAL, Where::Resident, is_finished, is_open, is_over, mutant, rare};
 use crate::{
     bounds::Left,
     properties::Property::{
@@ -76,6 +76,32 @@ pub(super) fn all() -> Vec<Mutant> {
                 sweep: |last, chained, expired, now, ages| match last {
                     Last::Unverified { .. } => Sweep::Leave,
                     _ => (REAL.sweep)(last, chained, expired, now, ages),
+                },
+                ..REAL
+            },
+        ),
+        mutant(
+            "the sweep leaves what is finished",
+            Resident,
+            1,
+            AnEndIsInReach,
+            Rules {
+                sweep: |last, chained, expired, now, ages| match is_finished(last) {
+                    true => Sweep::Leave,
+                    false => (REAL.sweep)(last, chained, expired, now, ages),
+                },
+                ..REAL
+            },
+        ),
+        mutant(
+            "a token does not end what is finished",
+            Resident,
+            1,
+            KeptUntilOver,
+            Rules {
+                end: |last| match is_finished(last) {
+                    true => End::Ended,
+                    false => (REAL.end)(last),
                 },
                 ..REAL
             },

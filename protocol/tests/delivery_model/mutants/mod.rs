@@ -47,6 +47,10 @@ fn is_open(last: &Last) -> bool {
     matches!(last, Last::Known(Snapshot { state: State::Open { .. }, .. }))
 }
 
+fn is_finished(last: &Last) -> bool {
+    matches!(last, Last::Known(Snapshot { state: State::Finished, .. }))
+}
+
 fn is_over(last: &Last) -> bool {
     matches!(last, Last::Known(Snapshot { state: State::Ended, .. }))
 }
