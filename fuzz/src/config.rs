@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use subrosa_launcher::config::{Backend, Config, ConfigError, Process, Stream};
+use subrosa_launcher::config::{Backend, Config, ConfigError, PerJob, Stream};
 
 /// Reads a configuration.
 pub fn check(input: &[u8]) {
@@ -31,7 +31,19 @@ fn keeps_the_rules(config: &Config) {
     assert_eq!(names.len(), config.workers.len(), "a name twice");
     for worker in &config.workers {
         if let Backend::Process(process) = &worker.backend {
-            can_be_started(process);
+            assert!(!process.program.as_os_str().is_empty(), "no program");
+            assert!(!process.program.to_string_lossy().contains('\0'));
+            assert!(!process.args.iter().any(|arg| arg.contains('\0')));
+        }
+        if let Backend::Docker(docker) = &worker.backend {
+            assert!(docker.user > 0, "root");
+            assert!(!docker.per_job.nats_url.contains('@'), "a password that everyone would see");
+            assert!((6 << 20..1 << 63).contains(&docker.memory));
+            assert!((10_000_000..=1_024_000_000_000).contains(&docker.nano_cpus));
+            assert!(!docker.command.iter().any(|arg| arg.contains('\0')));
+        }
+        if let Some(per_job) = worker.backend.per_job() {
+            can_be_started(per_job);
         }
     }
     let streams = &config.streams;
@@ -58,17 +70,13 @@ fn keeps_the_rules(config: &Config) {
 }
 
 /// What no operating system could start is refused here, and not at the first job.
-fn can_be_started(process: &Process) {
-    assert!((1..=4096).contains(&process.max_running));
-    assert!(!process.program.as_os_str().is_empty(), "no program");
-    let texts = [process.program.to_string_lossy()];
-    assert!(!texts.iter().any(|text| text.contains('\0')));
-    assert!(!process.args.iter().any(|arg| arg.contains('\0')));
-    for (name, value) in &process.env {
+fn can_be_started(per_job: &PerJob) {
+    assert!((1..=4096).contains(&per_job.max_running));
+    for (name, value) in &per_job.env {
         assert!(!name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0'));
         assert!(!name.starts_with("SUBROSA_"));
     }
-    if let Some(prefix) = &process.inbox_prefix {
+    if let Some(prefix) = &per_job.inbox_prefix {
         assert!(prefix == "_INBOX" || prefix.starts_with("_INBOX_"));
     }
 }

@@ -1,10 +1,10 @@
 //! Why a launcher ends.
 
-use subrosa_protocol::identity::Untrusted;
+use subrosa_protocol::{id::WorkerName, identity::Untrusted};
 use subrosa_transport::{ConnectError, HistoryError, QueueError, RequestError};
 use thiserror::Error;
 
-use crate::{config::ConfigError, streams::StreamsError};
+use crate::{backend::DockerError, config::ConfigError, streams::StreamsError};
 
 /// Why a launcher ends.
 #[derive(Debug, Error)]
@@ -31,6 +31,14 @@ pub enum Error {
     /// The process cannot wait for signals.
     #[error("the process cannot wait for signals: {0}")]
     Signals(std::io::Error),
+    /// A worker's containers cannot be started.
+    #[error("the worker {worker} cannot be started in containers: {reason}")]
+    Docker {
+        /// The worker.
+        worker: WorkerName,
+        /// Why.
+        reason: DockerError,
+    },
     /// The services cannot be offered.
     #[error("the launcher's services cannot be offered on NATS: {0}")]
     Service(String),

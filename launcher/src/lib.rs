@@ -33,6 +33,7 @@ mod sweep;
 mod workers;
 
 pub use self::{
+    backend::DockerError,
     config::{Config, ConfigError},
     error::Error,
     guard::Guard,

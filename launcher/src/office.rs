@@ -21,7 +21,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::{Backend, Config, Keys, Timing, Worker},
+    config::{Config, Keys, Timing, Worker},
     error::{Error, Trouble},
     workers::Workers,
 };
@@ -157,7 +157,7 @@ impl Office {
             connection.may_remove(namespace, name, self.deadline()).await?;
             connection.may_control(namespace, name, Control::Stop).await?;
             self.results.may_keep(name, self.deadline()).await?;
-            if let Backend::Process(_) = worker.backend {
+            if worker.backend.per_job().is_some() {
                 connection.may_control(namespace, name, Control::Alive).await?;
             }
         }

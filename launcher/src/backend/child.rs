@@ -1,8 +1,7 @@
 //! A child that lives: its message is kept as long as it is worth it, and it never outlives its use.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
 use subrosa_protocol::{
     delivery::{Child, ChildView, KeepChild, Last, Snapshot, State, child},
     id::JobId,
@@ -10,9 +9,9 @@ use subrosa_protocol::{
     subject::Control,
 };
 use subrosa_transport::is_alive;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use super::{Started, held::Hold, process};
+use super::{Started, held::Hold, running::{Running, Why}};
 use crate::office::short;
 
 /// How often a child is looked after.
@@ -23,8 +22,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How a child came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gone {
-    /// By itself, or because it was no longer worth its message.
-    Ended,
+    /// By itself, or because it was no longer worth its message; why, if there is more to say of it.
+    Ended(Option<Why>),
     /// With the launcher.
     Stopped,
 }
@@ -47,12 +46,9 @@ impl Started {
     /// Starts a child for one attempt, and returns when it is gone.
     pub(super) async fn run(&self, request: &LaunchRequest, child: &Child, hold: &Hold) -> Gone {
         let job = *request.job().id();
-        let mut running = match process::command(self, request, child.attempt).spawn() {
+        let mut running = match self.begin_held(request, child, hold).await {
             Ok(running) => running,
-            Err(error) => {
-                tracing::error!(worker = %self.name, %error, "the worker's process cannot be started");
-                return Gone::Ended;
-            }
+            Err(why) => return Gone::Ended(Some(why)),
         };
         tracing::info!(job = short(&job), worker = %self.name, attempt = child.attempt.get(), "started");
         let mut watched = Watched {
@@ -64,29 +60,46 @@ impl Started {
             over: None,
             breaks: self.office.connection.breaks(),
         };
-        let mut ticks = interval(EVERY.min(self.office.timing.ack_wait / 3));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = self.ticks();
         let mut stopping: Option<Instant> = None;
         let gone = loop {
             tokio::select! {
-                ended = running.wait() => {
-                    log_end(&job, &ended);
-                    break if stopping.is_some() { Gone::Stopped } else { Gone::Ended };
+                why = running.ended(&job) => {
+                    break if stopping.is_some() { Gone::Stopped } else { Gone::Ended(why) };
                 }
                 () = self.stop.cancelled(), if stopping.is_none() => {
-                    terminate(&running);
+                    running.terminate().await;
                     stopping = Some(Instant::now() + self.office.timing.drain);
                 }
                 () = until(stopping) => break Gone::Stopped,
                 _ = ticks.tick() => match watched.look().await {
                     KeepChild::Keep => hold.acker().in_progress().await,
                     KeepChild::Wait => {}
-                    KeepChild::Kill => break Gone::Ended,
+                    KeepChild::Kill => break Gone::Ended(None),
                 },
             }
         };
-        end(running, &job).await;
+        running.end(&job, GRACE).await;
         gone
+    }
+
+    /// Starts a child, which may take a while: the message is kept meanwhile.
+    async fn begin_held(&self, request: &LaunchRequest, child: &Child, hold: &Hold) -> Result<Running, Why> {
+        let mut begun = pin!(self.begin(request, child.attempt));
+        let mut ticks = self.ticks();
+        loop {
+            tokio::select! {
+                biased;
+                begun = &mut begun => return begun,
+                _ = ticks.tick() => hold.acker().in_progress().await,
+            }
+        }
+    }
+
+    fn ticks(&self) -> Interval {
+        let mut ticks = interval(EVERY.min(self.office.timing.ack_wait / 3));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
     }
 }
 
@@ -148,37 +161,5 @@ impl Watched<'_> {
             self.breaks = breaks;
             self.heard = Instant::now();
         }
-    }
-}
-
-/// Ends a process, if it has not ended yet, and reaps it.
-async fn end(mut running: tokio::process::Child, job: &JobId) {
-    if matches!(running.try_wait(), Ok(Some(_))) {
-        return;
-    }
-    terminate(&running);
-    if let Ok(ended) = tokio::time::timeout(GRACE, running.wait()).await {
-        return log_end(job, &ended);
-    }
-    tracing::warn!(job = short(job), "the worker's process does not end, and is killed");
-    if let Err(error) = running.kill().await {
-        tracing::error!(job = short(job), %error, "the worker's process cannot be killed");
-    }
-}
-
-fn log_end(job: &JobId, ended: &std::io::Result<std::process::ExitStatus>) {
-    match ended {
-        Ok(status) if status.success() => tracing::info!(job = short(job), "the worker's process has ended"),
-        Ok(status) => tracing::warn!(job = short(job), %status, "the worker's process has ended"),
-        Err(error) => tracing::error!(job = short(job), %error, "the worker's process cannot be waited for"),
-    }
-}
-
-fn terminate(running: &tokio::process::Child) {
-    let pid = running.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    if let Some(pid) = pid
-        && let Err(error) = kill_process(pid, Signal::TERM)
-    {
-        tracing::debug!(%error, "the worker's process was not signalled");
     }
 }

@@ -8,6 +8,7 @@ use subrosa_protocol::{
     },
     id::{JobId, WorkerName},
     launch::Checked,
+    record::code,
     refusal::Code,
     subject::job_in,
 };
@@ -160,7 +161,10 @@ impl Puller {
                     // What the child has left behind is decided anew; what it has not even begun is over.
                     let ending = match after_child(&again.last, &child, gone == Gone::Stopped) {
                         AfterChild::HandOver => return Ok(Outcome::Nak(HAND_OVER)),
-                        AfterChild::End(ending) => Some(ending),
+                        AfterChild::End(ending) => Some(match gone {
+                            Gone::Ended(Some(why)) => Ending::failed(code::START_FAILED, why),
+                            Gone::Ended(None) | Gone::Stopped => ending,
+                        }),
                         AfterChild::Decide => None,
                     };
                     (seen, probed) = (again, Probe::NotAsked);

@@ -2,18 +2,23 @@
 
 mod child;
 mod delivery;
+mod docker;
 mod held;
 mod process;
+mod running;
+mod told;
 
 use std::{sync::Arc, time::Duration};
 
 use subrosa_protocol::id::WorkerName;
-use subrosa_transport::{Absences, Backoff, Queue, QueueError};
+use subrosa_transport::{Absences, Backoff, Queue};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{delivery::Puller, held::Held};
+pub use self::docker::DockerError;
+use self::{delivery::Puller, docker::Containers, held::Held};
 use crate::{
-    config::{Backend, Process, WorkerPolicy},
+    config::{Backend, PerJob, Process, WorkerPolicy},
+    error::Error,
     guard::Guard,
     office::Shared,
 };
@@ -22,15 +27,23 @@ use crate::{
 pub(crate) struct Started {
     pub(crate) office: Shared,
     pub(crate) name: WorkerName,
-    pub(crate) process: Process,
+    pub(crate) runs: Runs,
+    pub(crate) per_job: PerJob,
     /// What it is told to check itself.
     pub(crate) policy: Option<WorkerPolicy>,
-    pub(crate) guard: Guard,
     pub(crate) held: Held,
     /// Jobs that were delivered and have no record.
     pub(crate) absences: Absences,
     /// The launcher is about to end.
     pub(crate) stop: CancellationToken,
+}
+
+/// How it is started.
+pub(crate) enum Runs {
+    /// As a process, which the guard ties to this one.
+    Process(Process, Guard),
+    /// In a container.
+    Containers(Containers),
 }
 
 /// All pullers.
@@ -41,22 +54,31 @@ pub(crate) struct Backends {
 
 impl Backends {
     /// Opens the queues of all workers that are started here, and pulls for each of their slots.
-    pub(crate) async fn start(office: &Shared, guard: &Guard) -> Result<Self, QueueError> {
+    pub(crate) async fn start(office: &Shared, guard: &Guard) -> Result<Self, Error> {
         let backends = Self { stop: CancellationToken::new(), tasks: TaskTracker::new() };
         for worker in office.workers.values() {
-            let Backend::Process(process) = &worker.backend else { continue };
+            let Some(per_job) = worker.backend.per_job() else { continue };
+            let runs = match &worker.backend {
+                Backend::Resident => continue,
+                Backend::Process(process) => Runs::Process((**process).clone(), guard.clone()),
+                Backend::Docker(docker) => Runs::Containers(
+                    Containers::open(docker, office, &worker.name)
+                        .await
+                        .map_err(|reason| Error::Docker { worker: worker.name.clone(), reason })?,
+                ),
+            };
             let queue = Queue::open(&office.connection, &office.namespace, &worker.name).await?;
             let started = Arc::new(Started {
                 office: office.clone(),
                 name: worker.name.clone(),
-                process: (**process).clone(),
+                runs,
+                per_job: per_job.clone(),
                 policy: worker.policy.clone(),
-                guard: guard.clone(),
                 held: Held::default(),
                 absences: Absences::default(),
                 stop: backends.stop.clone(),
             });
-            for _ in 0..process.max_running {
+            for _ in 0..per_job.max_running {
                 let puller = Puller::new(started.clone(), queue.ack_wait());
                 backends.tasks.spawn(pull(puller, queue.another()));
             }

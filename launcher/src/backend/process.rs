@@ -1,49 +1,68 @@
-//! The command of a worker that runs one job.
+//! A worker's process that runs one job.
 
-use std::process::Stdio;
+use std::{
+    io,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
 
-use subrosa_protocol::{id::Attempt, launch::LaunchRequest};
-use tokio::process::Command;
+use rustix::process::{Pid, Signal, kill_process};
+use subrosa_protocol::{id::{Attempt, JobId}, launch::LaunchRequest};
+use tokio::process::{Child, Command};
 
 use super::Started;
+use crate::{config::Process, guard::Guard, office::short};
 
 /// The command that runs one attempt at a job. It dies with this process, gets nothing of this process's
 /// environment but PATH, and has no secret in its arguments.
-pub(super) fn command(started: &Started, request: &LaunchRequest, attempt: Attempt) -> Command {
-    let process = &started.process;
-    let mut command = started.guard.command(&process.program);
-    command.args(&process.args).stdin(Stdio::null()).env_clear().envs(&process.env);
+pub(super) fn command(
+    started: &Started,
+    (process, guard): (&Process, &Guard),
+    request: &LaunchRequest,
+    attempt: Attempt,
+) -> Command {
+    let env = &process.per_job.env;
+    let mut command = guard.command(&process.program);
+    command.args(&process.args).stdin(Stdio::null()).env_clear().envs(env);
     // A PATH that the configuration sets wins.
     if let Some(path) = std::env::var_os("PATH")
-        && !process.env.contains_key("PATH")
+        && !env.contains_key("PATH")
     {
         command.env("PATH", path);
     }
+    command.envs(started.variables(request, attempt));
+    command.envs(started.files().iter().map(|file| (file.variable, file.path)));
     command
-        .env("SUBROSA_NATS_URL", &process.nats_url)
-        .env("SUBROSA_NAMESPACE", started.office.namespace.to_string())
-        .env("SUBROSA_KEY_FILE", &process.key_file)
-        .env("SUBROSA_TRUST_FILE", &process.trust_file)
-        .env("SUBROSA_ATTEMPT", attempt.to_string())
-        // A request that has been parsed is UTF-8, and JSON has no bare control characters.
-        .env("SUBROSA_JOB", String::from_utf8_lossy(request.bytes()).as_ref());
-    if let Some(cert) = &process.cert_file {
-        command.env("SUBROSA_CERT_FILE", cert);
+}
+
+/// Ends a process, if it has not ended yet, and reaps it.
+pub(super) async fn end(mut running: Child, job: &JobId, grace: Duration) {
+    if matches!(running.try_wait(), Ok(Some(_))) {
+        return;
     }
-    if let Some(policy) = &started.policy {
-        command
-            .env("SUBROSA_SIGNERS_FILE", &policy.signers_file)
-            .env("SUBROSA_SIGNERS_NEEDED", policy.needed.to_string())
-            .env("SUBROSA_POLICY_MODE", policy.mode.to_string());
+    terminate(&running);
+    if let Ok(ended) = tokio::time::timeout(grace, running.wait()).await {
+        return log_end(job, &ended);
     }
-    if let Some(revoked) = &started.office.revoked_file {
-        command.env("SUBROSA_REVOKED_FILE", revoked);
+    tracing::warn!(job = short(job), "the worker's process does not end, and is killed");
+    if let Err(error) = running.kill().await {
+        tracing::error!(job = short(job), %error, "the worker's process cannot be killed");
     }
-    if let Some(credentials) = &process.credentials {
-        command.env("SUBROSA_NATS_CREDS", credentials);
+}
+
+pub(super) fn log_end(job: &JobId, ended: &io::Result<ExitStatus>) {
+    match ended {
+        Ok(status) if status.success() => tracing::info!(job = short(job), "the worker's process has ended"),
+        Ok(status) => tracing::warn!(job = short(job), %status, "the worker's process has ended"),
+        Err(error) => tracing::error!(job = short(job), %error, "the worker's process cannot be waited for"),
     }
-    if let Some(prefix) = &process.inbox_prefix {
-        command.env("SUBROSA_INBOX_PREFIX", prefix);
+}
+
+pub(super) fn terminate(running: &Child) {
+    let pid = running.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid
+        && let Err(error) = kill_process(pid, Signal::TERM)
+    {
+        tracing::debug!(%error, "the worker's process was not signalled");
     }
-    command
 }

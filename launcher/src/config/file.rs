@@ -11,7 +11,8 @@ use subrosa_protocol::{id::WorkerName, launch::MAX_SIGNATURES, policy::Mode, sub
 use subrosa_transport::Connect;
 
 use super::{
-    Backend, Config, ConfigError, Process, Storage, Stream, Streams, Timing, Worker, WorkerPolicy,
+    Backend, Config, ConfigError, PerJob, Process, Storage, Stream, Streams, Timing, Worker, WorkerPolicy,
+    docker,
     values::{Humane, Size},
 };
 
@@ -58,6 +59,15 @@ struct WorkerWire {
     inbox_prefix: Option<String>,
     env: Option<BTreeMap<String, String>>,
     policy: Option<PolicyWire>,
+    engine: Option<String>,
+    image: Option<String>,
+    pull: Option<bool>,
+    user: Option<u32>,
+    network: Option<String>,
+    open_network: Option<bool>,
+    memory: Option<Size>,
+    cpus: Option<f64>,
+    pids: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +84,7 @@ struct PolicyWire {
 enum BackendWire {
     Resident,
     Process,
+    Docker,
 }
 
 #[derive(Default, Deserialize)]
@@ -158,65 +169,131 @@ impl Wire {
 }
 
 impl WorkerWire {
-    fn check(self, nats_url: &str) -> Result<Worker, ConfigError> {
-        let name = self.name;
+    fn check(mut self, nats_url: &str) -> Result<Worker, ConfigError> {
+        let name = self.name.clone();
         let member = |member: &str| format!("worker.{member} of {name}");
-        let policy = self.policy.map(|policy| policy.check(&member("policy.needed"))).transpose()?;
+        let policy = self.policy.take().map(|policy| policy.check(&member("policy.needed"))).transpose()?;
         let backend = match self.backend {
             BackendWire::Resident => {
-                let given = [
-                    ("command", self.command.is_some()),
-                    ("max_running", self.max_running.is_some()),
-                    ("key_file", self.key_file.is_some()),
-                    ("cert_file", self.cert_file.is_some()),
-                    ("trust_file", self.trust_file.is_some()),
-                    ("nats_url", self.nats_url.is_some()),
-                    ("credentials", self.credentials.is_some()),
-                    ("inbox_prefix", self.inbox_prefix.is_some()),
-                    ("env", self.env.is_some()),
-                ];
-                if let Some((superfluous, _)) = given.iter().find(|(_, given)| *given) {
-                    return Err(invalid(
-                        member(superfluous),
-                        "is for the backend \"process\": a resident worker is started by somebody else",
-                    ));
-                }
+                let rule = "is for the other backends: a resident worker is started by somebody else";
+                self.refuse_per_job(rule)?;
+                self.refuse_docker(rule)?;
                 Backend::Resident
             }
             BackendWire::Process => {
-                let missing =
-                    |name| move || invalid(member(name), "is missing: the backend \"process\" needs it");
-                let command = self.command.ok_or_else(missing("command"))?;
+                self.refuse_docker("is for the backend \"docker\"")?;
+                let command = self.command.take();
+                let command = command.ok_or_else(|| self.missing("command"))?;
                 let (program, args) = command
                     .split_first()
                     .filter(|(program, _)| !program.is_empty())
                     .ok_or_else(|| invalid(member("command"), "names no program"))?;
-                if command.iter().any(|text| text.contains('\0')) {
-                    return Err(invalid(member("command"), "has a text that no command line can hold"));
-                }
-                let max_running = self.max_running.unwrap_or(4);
-                if !(1..=4096).contains(&max_running) {
-                    return Err(invalid(member("max_running"), "must be 1 to 4096"));
-                }
-                check_inbox_prefix(&member("inbox_prefix"), self.inbox_prefix.as_deref())?;
-                let env = self.env.unwrap_or_default();
-                check_env(&member("env"), &env)?;
+                check_command(&member("command"), &command)?;
                 Backend::Process(Box::new(Process {
                     program: PathBuf::from(program),
                     args: args.to_vec(),
-                    max_running,
-                    key_file: self.key_file.ok_or_else(missing("key_file"))?,
-                    cert_file: self.cert_file,
-                    trust_file: self.trust_file.ok_or_else(missing("trust_file"))?,
-                    nats_url: self.nats_url.unwrap_or_else(|| nats_url.to_owned()),
-                    credentials: self.credentials,
-                    inbox_prefix: self.inbox_prefix,
-                    env,
+                    per_job: self.per_job(Some(nats_url))?,
                 }))
+            }
+            BackendWire::Docker => {
+                let command = self.command.take().unwrap_or_default();
+                check_command(&member("command"), &command)?;
+                let wire = docker::Wire {
+                    engine: self.engine.take(),
+                    image: self.image.take().ok_or_else(|| self.missing("image"))?,
+                    pull: self.pull.unwrap_or_default(),
+                    command,
+                    user: self.user,
+                    network: self.network.take().ok_or_else(|| self.missing("network"))?,
+                    open_network: self.open_network.unwrap_or_default(),
+                    memory: self.memory,
+                    cpus: self.cpus,
+                    pids: self.pids,
+                    // The launcher's own URL may mean another host in there, or none.
+                    per_job: self.per_job(None)?,
+                };
+                Backend::Docker(Box::new(wire.check(member)?))
             }
         };
         Ok(Worker { name, backend, policy })
     }
+
+    fn member(&self, member: &str) -> String {
+        format!("worker.{member} of {}", self.name)
+    }
+
+    fn missing(&self, member: &str) -> ConfigError {
+        let backend = match self.backend {
+            BackendWire::Docker => "docker",
+            BackendWire::Process | BackendWire::Resident => "process",
+        };
+        invalid(self.member(member), format!("is missing: the backend \"{backend}\" needs it"))
+    }
+
+    fn refuse_per_job(&self, rule: &str) -> Result<(), ConfigError> {
+        self.refuse(rule, &[
+            ("command", self.command.is_some()),
+            ("max_running", self.max_running.is_some()),
+            ("key_file", self.key_file.is_some()),
+            ("cert_file", self.cert_file.is_some()),
+            ("trust_file", self.trust_file.is_some()),
+            ("nats_url", self.nats_url.is_some()),
+            ("credentials", self.credentials.is_some()),
+            ("inbox_prefix", self.inbox_prefix.is_some()),
+            ("env", self.env.is_some()),
+        ])
+    }
+
+    fn refuse_docker(&self, rule: &str) -> Result<(), ConfigError> {
+        self.refuse(rule, &[
+            ("engine", self.engine.is_some()),
+            ("image", self.image.is_some()),
+            ("pull", self.pull.is_some()),
+            ("user", self.user.is_some()),
+            ("network", self.network.is_some()),
+            ("open_network", self.open_network.is_some()),
+            ("memory", self.memory.is_some()),
+            ("cpus", self.cpus.is_some()),
+            ("pids", self.pids.is_some()),
+        ])
+    }
+
+    fn refuse(&self, rule: &str, given: &[(&str, bool)]) -> Result<(), ConfigError> {
+        match given.iter().find(|(_, given)| *given) {
+            Some((superfluous, _)) => Err(invalid(self.member(superfluous), rule)),
+            None => Ok(()),
+        }
+    }
+
+    /// What every worker that is started per job has. Without a URL by default, it must have one.
+    fn per_job(self, nats_url: Option<&str>) -> Result<PerJob, ConfigError> {
+        let member = |member: &str| self.member(member);
+        let max_running = self.max_running.unwrap_or(4);
+        if !(1..=4096).contains(&max_running) {
+            return Err(invalid(member("max_running"), "must be 1 to 4096"));
+        }
+        check_inbox_prefix(&member("inbox_prefix"), self.inbox_prefix.as_deref())?;
+        let env = self.env.clone().unwrap_or_default();
+        check_env(&member("env"), &env)?;
+        let nats_url = self.nats_url.clone().or_else(|| nats_url.map(str::to_owned));
+        Ok(PerJob {
+            max_running,
+            key_file: self.key_file.clone().ok_or_else(|| self.missing("key_file"))?,
+            trust_file: self.trust_file.clone().ok_or_else(|| self.missing("trust_file"))?,
+            nats_url: nats_url.ok_or_else(|| self.missing("nats_url"))?,
+            cert_file: self.cert_file,
+            credentials: self.credentials,
+            inbox_prefix: self.inbox_prefix,
+            env,
+        })
+    }
+}
+
+fn check_command(member: &str, command: &[String]) -> Result<(), ConfigError> {
+    if command.iter().any(|text| text.contains('\0')) {
+        return Err(invalid(member, "has a text that no command line can hold"));
+    }
+    Ok(())
 }
 
 impl PolicyWire {
@@ -310,6 +387,6 @@ impl TimingWire {
     }
 }
 
-fn invalid(member: impl Into<String>, rule: impl ToString) -> ConfigError {
+pub(super) fn invalid(member: impl Into<String>, rule: impl ToString) -> ConfigError {
     ConfigError::Invalid { member: member.into(), rule: rule.to_string() }
 }

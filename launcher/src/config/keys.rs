@@ -12,7 +12,7 @@ use subrosa_protocol::{
 };
 use subrosa_transport::{Live, LiveTrust, now_ms};
 
-use super::{Backend, Config, ConfigError, Process, WorkerPolicy};
+use super::{Backend, Config, ConfigError, PerJob, WorkerPolicy};
 
 /// A launcher's own key, the keys that it trusts, and whose jobs it admits.
 #[derive(Debug)]
@@ -37,13 +37,15 @@ impl Config {
         let policies = self.policies()?;
         exists("nats.credentials", self.nats.credentials.as_ref())?;
         for worker in &self.workers {
-            let Backend::Process(process) = &worker.backend else { continue };
+            let Some(per_job) = worker.backend.per_job() else { continue };
             let member = |member| format!("worker.{member} of {}", worker.name);
-            exists(&member("credentials"), process.credentials.as_ref())?;
-            if process.program.components().count() > 1 {
+            exists(&member("credentials"), per_job.credentials.as_ref())?;
+            if let Backend::Process(process) = &worker.backend
+                && process.program.components().count() > 1
+            {
                 exists(&member("command"), Some(&process.program))?;
             }
-            process.check_keys(&worker.name, &trust.get(), &self.trust_file, &identity.thumbprint())?;
+            per_job.check_keys(&worker.name, &trust.get(), &self.trust_file, &identity.thumbprint())?;
         }
         Ok(Keys { identity, trust, policies })
     }
@@ -86,7 +88,7 @@ impl WorkerPolicy {
     }
 }
 
-impl Process {
+impl PerJob {
     /// The worker's records count for the launcher, and the launcher's for the worker.
     fn check_keys(
         &self,

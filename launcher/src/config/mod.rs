@@ -1,5 +1,6 @@
 //! The launcher's configuration: a TOML file, every member of which `subrosa-launcher.example.toml` explains.
 
+mod docker;
 mod file;
 mod keys;
 mod values;
@@ -25,7 +26,7 @@ use subrosa_protocol::{
 use subrosa_transport::Connect;
 use thiserror::Error;
 
-pub use self::keys::Keys;
+pub use self::{docker::Docker, keys::Keys};
 
 /// An example with every member, as it is installed beside the program.
 pub const EXAMPLE: &str = include_str!("../../subrosa-launcher.example.toml");
@@ -101,6 +102,8 @@ pub enum Backend {
     Resident,
     /// The launcher, one process per job.
     Process(Box<Process>),
+    /// The launcher, one container per job.
+    Docker(Box<Docker>),
 }
 
 impl Backend {
@@ -109,11 +112,21 @@ impl Backend {
         match self {
             Self::Resident => "resident",
             Self::Process(_) => "process",
+            Self::Docker(_) => "docker",
+        }
+    }
+
+    /// What a worker has that the launcher starts; none if somebody else does.
+    pub fn per_job(&self) -> Option<&PerJob> {
+        match self {
+            Self::Resident => None,
+            Self::Process(process) => Some(&process.per_job),
+            Self::Docker(docker) => Some(&docker.per_job),
         }
     }
 }
 
-/// How the launcher starts a worker.
+/// How the launcher starts a worker's process.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Process {
@@ -121,6 +134,14 @@ pub struct Process {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<String>,
+    /// What it is told.
+    pub per_job: PerJob,
+}
+
+/// What every worker has that is started per job.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PerJob {
     /// How many run at once.
     pub max_running: usize,
     /// The workers' signing key, a JWK file.
@@ -313,15 +334,21 @@ impl Config {
         self.nats.credentials.iter_mut().for_each(&mut change);
         for worker in &mut self.workers {
             worker.policy.iter_mut().for_each(|policy| change(&mut policy.signers_file));
-            let Backend::Process(process) = &mut worker.backend else { continue };
-            // A program without a slash is looked for on PATH.
-            if process.program.components().count() > 1 {
-                change(&mut process.program);
-            }
-            change(&mut process.key_file);
-            process.cert_file.iter_mut().for_each(&mut change);
-            change(&mut process.trust_file);
-            process.credentials.iter_mut().for_each(&mut change);
+            let per_job = match &mut worker.backend {
+                Backend::Resident => continue,
+                Backend::Docker(docker) => &mut docker.per_job,
+                Backend::Process(process) => {
+                    // A program without a slash is looked for on PATH.
+                    if process.program.components().count() > 1 {
+                        change(&mut process.program);
+                    }
+                    &mut process.per_job
+                }
+            };
+            change(&mut per_job.key_file);
+            per_job.cert_file.iter_mut().for_each(&mut change);
+            change(&mut per_job.trust_file);
+            per_job.credentials.iter_mut().for_each(&mut change);
         }
     }
 }

@@ -32,7 +32,7 @@ fn the_example_is_good_and_says_the_defaults() {
     assert_eq!(config.nats.inbox_prefix, None);
     assert_eq!(written.nats.inbox_prefix.as_deref(), Some("_INBOX_launcher"));
     let Backend::Process(process) = &config.workers[1].backend else { panic!("it is a process") };
-    assert_eq!((process.program.to_str(), process.max_running), (Some("create-proof"), 4));
+    assert_eq!((process.program.to_str(), process.per_job.max_running), (Some("create-proof"), 4));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn relative_paths_begin_at_the_file() {
     assert_eq!(config.key_file, directory.path().join("launcher.jwk"));
     let Backend::Process(process) = &config.workers[1].backend else { panic!("it is a process") };
     assert_eq!(process.program, Path::new("create-proof"), "looked for on PATH");
-    assert_eq!(process.trust_file, directory.path().join("trust.json"));
+    assert_eq!(process.per_job.trust_file, directory.path().join("trust.json"));
     let missing = config.keys().unwrap_err().to_string();
     assert!(missing.contains("launcher.jwk"), "{missing}");
 }

@@ -148,7 +148,7 @@ async fn no_more_run_at_once_than_allowed() {
     let mut config = starting(&bench, &["sleep", &seconds]);
     config.timing.drain = Duration::ZERO;
     let Backend::Process(process) = &config.workers[0].backend else { panic!() };
-    assert_eq!(process.max_running, 2);
+    assert_eq!(process.per_job.max_running, 2);
     let launcher = bench.run(config).await;
     for _ in 0..5 {
         bench.launch(&made()).await.unwrap();
