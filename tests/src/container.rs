@@ -7,7 +7,11 @@ use subrosa::server::{self, Choice};
 use subrosa_launcher::Guard;
 use testcontainers::{
     ContainerAsync, GenericBuildableImage, GenericImage, ImageExt as _,
-    bollard::{Docker, query_parameters::RemoveImageOptions},
+    bollard::{
+        Docker,
+        models::{EndpointSettings, NetworkConnectRequest},
+        query_parameters::RemoveImageOptions,
+    },
     core::{IntoContainerPort as _, WaitFor, client::docker_client_instance},
     runners::{AsyncBuilder as _, AsyncRunner as _},
 };
@@ -64,6 +68,18 @@ impl Nats {
     /// The server's URL.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Attaches it to another network too, where it has this name. Returns where it is in the first one.
+    pub async fn join(&self, network: &str, name: &str) -> String {
+        let seen = self.engine.inspect_container(self.container.id(), None).await.unwrap();
+        let networks = seen.network_settings.unwrap().networks.unwrap();
+        let elsewhere = networks.into_values().find_map(|network| network.ip_address).unwrap();
+        let endpoint_config = EndpointSettings { aliases: Some(vec![name.to_owned()]), ..Default::default() };
+        let container = self.container.id().to_owned();
+        let request = NetworkConnectRequest { container, endpoint_config: Some(endpoint_config) };
+        self.engine.connect_network(network, request).await.unwrap();
+        elsewhere
     }
 
     /// Removes the container.

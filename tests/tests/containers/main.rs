@@ -1,4 +1,9 @@
-//! Jobs on a nats-server in a container, where a Docker engine answers.
+//! Jobs on a nats-server in a container, and workers in containers, where a Docker engine answers.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on says so")]
+
+mod docker;
+mod site;
 
 use subrosa::local::{Backend, Example, Plan};
 use subrosa_examples::create_proof::{self, Options, Payload, Proof};

@@ -1,0 +1,203 @@
+//! Workers in containers of their own, on a real engine.
+
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use subrosa_client::JobError;
+use subrosa_examples::create_proof::{self, Options, Payload, Proof};
+use subrosa_launcher::{DockerError, Error};
+use subrosa_protocol::record::Event;
+use subrosa_tests::{
+    lab::{guarded, patiently, seed},
+    processes,
+};
+use testcontainers::bollard::models::ContainerInspectResponse;
+use tokio::{
+    io::copy_bidirectional,
+    net::{UnixListener, UnixStream},
+};
+
+use crate::site::{Site, containers};
+
+/// The engine of the tests, where its socket is.
+const SOCKET: &str = "/var/run/docker.sock";
+
+#[tokio::test]
+async fn a_job_runs_in_a_container_that_is_denied_everything_else() {
+    let Some(site) = Site::new("create-proof").await else { return };
+    // It reaches its result only if it reaches the server, nothing else, and can write nowhere but in /tmp.
+    let script = format!(
+        "set -e; (exec 3<>/dev/tcp/nats/4222)
+        if timeout 1 bash -c 'exec 3<>/dev/tcp/{}/4222'; then exit 1; fi
+        for path in / /bin /run; do if (: > $path/written); then exit 2; fi; done
+        : > /tmp/written
+        [[ $UID == 65532 && $SUBROSA_KEY_FILE == /run/subrosa/key.jwk ]]
+        while read -r name value; do if [[ $name == CapEff: ]]; then [[ $value == 0000000000000000 ]]; fi; done < /proc/self/status
+        exec /bin/subrosa internal worker create-proof",
+        site.elsewhere
+    );
+    let limits = toml::toml! { memory = "64MiB" cpus = 0.5 pids = 64 };
+    let launcher = site.run(&site.configure("create-proof", &["bash", "-c", &script], limits)).await.unwrap();
+    let client = site.lab.client().await;
+    // It is looked at while the client is asked: then it runs.
+    let (engine, network) = (site.engine.clone(), site.network.clone());
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let sender = Arc::new(sender);
+    let job = client
+        .job("create-proof")
+        .options(move |_| {
+            let (engine, network, sender) = (engine.clone(), network.clone(), sender.clone());
+            async move {
+                sender.send(containers(&engine, &network).await).unwrap();
+                Ok(Options { label: "bound".to_owned() })
+            }
+        })
+        .payload_value(Payload { value: 77 })
+        .launch()
+        .await
+        .unwrap();
+    let id = *job.id();
+    let outcome = patiently(job.result::<Proof>()).await.unwrap();
+    create_proof::verify(&outcome.value, "bound").unwrap();
+    assert_eq!(outcome.attempt, 1);
+    let seen = receiver.recv().await.unwrap();
+    assert_eq!(seen.len(), 1);
+    is_hardened(&seen[0]);
+    let shown = serde_json::to_string(&seen[0]).unwrap();
+    assert!(shown.contains(&id.to_string()), "it is labelled with its job");
+    assert!(!shown.contains(&seed(&site.lab.local.worker_key("create-proof"))), "the key is shown");
+    assert_eq!(site.lab.history("create-proof", &id, "closed").await, ["queued", "taken", "running", "closed"]);
+    site.until_containers(0).await;
+    // With it went the volume in which the key was.
+    let volume = seen[0].mounts.as_ref().unwrap()[0].name.clone().unwrap();
+    assert!(site.engine.inspect_volume(&volume).await.is_err(), "its files are left");
+    patiently(client.close()).await;
+    launcher.stop().await;
+    site.stop().await;
+}
+
+fn is_hardened(container: &ContainerInspectResponse) {
+    let host = container.host_config.as_ref().unwrap();
+    assert_eq!(container.config.as_ref().unwrap().user.as_deref(), Some("65532:65532"));
+    assert_eq!(host.readonly_rootfs, Some(true));
+    assert_eq!(host.privileged, Some(false));
+    assert_eq!(host.cap_drop.as_deref(), Some(&["ALL".to_owned()][..]));
+    assert_eq!(host.cap_add.as_deref().unwrap_or_default(), [""; 0]);
+    assert_eq!(host.security_opt.as_deref(), Some(&["no-new-privileges:true".to_owned()][..]));
+    assert_eq!((host.memory, host.memory_swap), (Some(64 << 20), Some(64 << 20)));
+    assert_eq!((host.nano_cpus, host.pids_limit), (Some(500_000_000), Some(64)));
+    assert_eq!(host.binds.as_deref().unwrap_or_default(), [""; 0]);
+    let mounts = container.mounts.as_ref().unwrap();
+    assert_eq!(mounts.len(), 1, "{mounts:?}");
+    assert_eq!(mounts[0].destination.as_deref(), Some("/run/subrosa"));
+    let networks = container.network_settings.as_ref().unwrap().networks.as_ref().unwrap();
+    assert_eq!(networks.len(), 1, "{networks:?}");
+}
+
+/// Launches a job that fails, and says with which public words.
+async fn failure(site: &Site) -> String {
+    let client = site.lab.client().await;
+    let job = client.job("echo").launch().await.unwrap();
+    let id = *job.id();
+    let error = patiently(job.result::<Value>()).await.unwrap_err();
+    let JobError::Ended { state, code, .. } = &error else { panic!("{error}") };
+    assert_eq!((state.as_str(), code.as_deref()), ("failed", Some("start_failed")));
+    let records = site.lab.records("echo", &id, "failed").await;
+    let Event::Failed(reason) = &records.last().unwrap().event else { panic!() };
+    patiently(client.close()).await;
+    site.until_containers(0).await;
+    reason.text.clone()
+}
+
+/// What keeps a launcher from starting.
+async fn refused(site: &Site, more: toml::Table) -> DockerError {
+    match site.run(&site.configure("echo", &["sleep", "600"], more)).await {
+        Err(Error::Docker { reason, .. }) => reason,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it starts"),
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_cannot_do_its_work_fails_its_job_with_a_reason() {
+    let Some(site) = Site::new("echo").await else { return };
+    for (command, memory, reason) in [
+        (&["bash", "-c", "exit 3"][..], "64MiB", "the worker's container ended before it took the job"),
+        (&["tail", "/dev/zero"], "16MiB", "the worker's container ran out of memory before it took the job"),
+        (&["there-is-no-such-program"], "64MiB", "the worker's container could not be started"),
+    ] {
+        let more = toml::toml! { memory = memory };
+        let launcher = site.run(&site.configure("echo", command, more)).await.unwrap();
+        assert_eq!(failure(&site).await, reason);
+        launcher.stop().await;
+    }
+
+    // A launcher does not start without what it needs, and says what is missing.
+    let missing = refused(&site, toml::toml! { image = "subrosa-tests-none:1" }).await;
+    assert!(matches!(missing, DockerError::NoImage { .. }), "{missing}");
+    let missing = refused(&site, toml::toml! { network = "subrosa-tests-none" }).await;
+    assert!(matches!(missing, DockerError::NoNetwork { .. }), "{missing}");
+    let missing = refused(&site, toml::toml! { engine = "unix:///there/is/none.sock" }).await;
+    assert!(matches!(missing, DockerError::Unreachable { .. }), "{missing}");
+
+    // What goes away later fails the jobs that come then: first the engine, then the image.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("engine.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let relay = tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = UnixStream::connect(SOCKET).await.unwrap();
+            connections.spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    let engine = format!("unix://{}", path.display());
+    let more = toml::toml! { engine = engine };
+    let launcher = site.run(&site.configure("echo", &["sleep", "600"], more)).await.unwrap();
+    relay.abort();
+    assert!(relay.await.unwrap_err().is_cancelled());
+    assert_eq!(failure(&site).await, "the container engine does not answer");
+    launcher.stop().await;
+    let launcher = site.run(&site.configure("echo", &["sleep", "600"], toml::Table::new())).await.unwrap();
+    site.remove_image().await;
+    assert_eq!(failure(&site).await, "the worker's image is not there");
+    launcher.stop().await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_killed_launcher_leaves_over_the_next_one_removes() {
+    let Some(site) = Site::new("echo").await else { return };
+    let config = site.configure("echo", &["sleep", "600"], toml::Table::new());
+    let mut command = guarded(crate::PROGRAM, crate::PROGRAM);
+    command.args(["internal", "launcher", "--config"]).arg(site.lab.local.launcher_config());
+    let mut killed = processes::Running::start(command);
+    killed.says("launcher ready").await;
+    let client = site.lab.client().await;
+    let job = client.job("echo").launch().await.unwrap();
+    let id = *job.id();
+    let running = |container: &ContainerInspectResponse| container.state.as_ref().unwrap().running == Some(true);
+    let left = patiently(async {
+        loop {
+            let seen = site.until_containers(1).await;
+            if running(&seen[0]) {
+                return seen;
+            }
+        }
+    })
+    .await;
+    killed.signal(Signal::KILL);
+    killed.ends().await;
+    assert!(running(&site.containers().await[0]), "nobody has ended it");
+
+    let next = site.run(&config).await.unwrap();
+    let gone = site.engine.inspect_container(left[0].id.as_ref().unwrap(), None).await;
+    assert!(gone.is_err(), "it is left over");
+    let volume = left[0].mounts.as_ref().unwrap()[0].name.clone().unwrap();
+    assert!(site.engine.inspect_volume(&volume).await.is_err(), "its files are left over");
+    assert_eq!(site.lab.history("echo", &id, "queued").await, ["queued"], "the job is not");
+    next.stop().await;
+    patiently(client.close()).await;
+    site.stop().await;
+}
