@@ -11,7 +11,11 @@ use subrosa_protocol::{
 use subrosa_transport::is_alive;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use super::{Started, held::Hold, running::{Running, Why}};
+use super::{
+    Started,
+    held::Hold,
+    running::{Running, Why},
+};
 use crate::office::short;
 
 /// How often a child is looked after.

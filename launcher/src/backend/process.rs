@@ -7,7 +7,10 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use subrosa_protocol::{id::{Attempt, JobId}, launch::LaunchRequest};
+use subrosa_protocol::{
+    id::{Attempt, JobId},
+    launch::LaunchRequest,
+};
 use tokio::process::{Child, Command};
 
 use super::Started;

@@ -7,11 +7,7 @@ use subrosa_protocol::{
     launch::LaunchRequest,
 };
 
-use super::{
-    Runs, Started,
-    docker::Container,
-    process,
-};
+use super::{Runs, Started, docker::Container, process};
 
 /// A worker that runs one attempt.
 pub(super) enum Running {

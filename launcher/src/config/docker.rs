@@ -59,7 +59,11 @@ impl Wire {
         let unix_or_tcp = |engine: &String| engine.starts_with("unix://") || engine.starts_with("tcp://");
         rule("engine", self.engine.as_ref().is_none_or(unix_or_tcp), "must begin with unix:// or tcp://")?;
         rule("image", is_image(&self.image), "is no image's id or name")?;
-        rule("network", is_network(&self.network), "is not the name of a network that has been made for workers")?;
+        rule(
+            "network",
+            is_network(&self.network),
+            "is not the name of a network that has been made for workers",
+        )?;
         let user = self.user.unwrap_or(65_532);
         rule("user", (1..=MAX_USER).contains(&user), "must be 1 to 2097151: never root")?;
         let memory = self.memory.map_or(512 << 20, |size| size.0);
@@ -70,7 +74,11 @@ impl Wire {
         rule("pids", (1..=1_000_000).contains(&pids), "must be 1 to 1000000")?;
         // Everyone who may ask the engine sees a container's environment.
         let secret = self.per_job.nats_url.contains('@');
-        rule("nats_url", !secret, "must not hold a password, which everyone would see who may ask the engine: use `credentials`")?;
+        rule(
+            "nats_url",
+            !secret,
+            "must not hold a password, which everyone would see who may ask the engine: use `credentials`",
+        )?;
         Ok(Docker {
             engine: self.engine,
             image: self.image,

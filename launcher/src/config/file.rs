@@ -231,31 +231,37 @@ impl WorkerWire {
     }
 
     fn refuse_per_job(&self, rule: &str) -> Result<(), ConfigError> {
-        self.refuse(rule, &[
-            ("command", self.command.is_some()),
-            ("max_running", self.max_running.is_some()),
-            ("key_file", self.key_file.is_some()),
-            ("cert_file", self.cert_file.is_some()),
-            ("trust_file", self.trust_file.is_some()),
-            ("nats_url", self.nats_url.is_some()),
-            ("credentials", self.credentials.is_some()),
-            ("inbox_prefix", self.inbox_prefix.is_some()),
-            ("env", self.env.is_some()),
-        ])
+        self.refuse(
+            rule,
+            &[
+                ("command", self.command.is_some()),
+                ("max_running", self.max_running.is_some()),
+                ("key_file", self.key_file.is_some()),
+                ("cert_file", self.cert_file.is_some()),
+                ("trust_file", self.trust_file.is_some()),
+                ("nats_url", self.nats_url.is_some()),
+                ("credentials", self.credentials.is_some()),
+                ("inbox_prefix", self.inbox_prefix.is_some()),
+                ("env", self.env.is_some()),
+            ],
+        )
     }
 
     fn refuse_docker(&self, rule: &str) -> Result<(), ConfigError> {
-        self.refuse(rule, &[
-            ("engine", self.engine.is_some()),
-            ("image", self.image.is_some()),
-            ("pull", self.pull.is_some()),
-            ("user", self.user.is_some()),
-            ("network", self.network.is_some()),
-            ("open_network", self.open_network.is_some()),
-            ("memory", self.memory.is_some()),
-            ("cpus", self.cpus.is_some()),
-            ("pids", self.pids.is_some()),
-        ])
+        self.refuse(
+            rule,
+            &[
+                ("engine", self.engine.is_some()),
+                ("image", self.image.is_some()),
+                ("pull", self.pull.is_some()),
+                ("user", self.user.is_some()),
+                ("network", self.network.is_some()),
+                ("open_network", self.open_network.is_some()),
+                ("memory", self.memory.is_some()),
+                ("cpus", self.cpus.is_some()),
+                ("pids", self.pids.is_some()),
+            ],
+        )
     }
 
     fn refuse(&self, rule: &str, given: &[(&str, bool)]) -> Result<(), ConfigError> {

@@ -33,6 +33,15 @@ fn the_example_is_good_and_says_the_defaults() {
     assert_eq!(written.nats.inbox_prefix.as_deref(), Some("_INBOX_launcher"));
     let Backend::Process(process) = &config.workers[1].backend else { panic!("it is a process") };
     assert_eq!((process.program.to_str(), process.per_job.max_running), (Some("create-proof"), 4));
+    let [given, written] = [&config, &written].map(|config| match &config.workers[2].backend {
+        Backend::Docker(docker) => Docker { engine: None, ..(**docker).clone() },
+        _ => panic!("it is a container"),
+    });
+    assert_eq!(format!("{given:?}"), format!("{written:?}"));
+    assert_eq!(
+        (given.user, given.memory, given.nano_cpus, given.pids),
+        (65_532, 512 << 20, 1_000_000_000, 256)
+    );
 }
 
 #[test]
@@ -233,4 +242,47 @@ fn keys_have_to_fit_together() {
     );
     trusting(&[(&launcher, Role::Launcher), (&worker, Role::Worker)]);
     config.keys().unwrap();
+}
+
+#[test]
+fn rules_of_containers_name_the_member() {
+    let docker = |more: &str| {
+        let given = "name = \"boxed\"\nbackend = \"docker\"\nkey_file = \"k\"\ntrust_file = \"t\"";
+        let others = [
+            ("image", "image = \"echo\""),
+            ("network", "network = \"jobs\""),
+            ("nats_url", "nats_url = \"nats://nats\""),
+        ];
+        let member = more.split([' ', '-']).next().unwrap();
+        let others: Vec<&str> =
+            others.iter().filter(|(name, _)| *name != member).map(|(_, line)| *line).collect();
+        let more = more.strip_suffix("-").map_or(more, |_| "");
+        with(&format!("[[worker]]\n{given}\n{}\n{more}\n", others.join("\n")))
+    };
+    Config::from_toml(&docker("pids = 1")).unwrap();
+    for more in [
+        "image-",
+        "image = \"../images\"",
+        "image = \"-x\"",
+        "network-",
+        "network = \"host\"",
+        "network = \"bridge\"",
+        "network = \"container:nats\"",
+        "nats_url-",
+        "nats_url = \"nats://worker:password@nats\"",
+        "user = 0",
+        "user = 2097152",
+        "memory = \"5MiB\"",
+        "cpus = 0.0",
+        "cpus = nan",
+        "pids = 0",
+        "engine = \"https://engine\"",
+        "max_running = 0",
+    ] {
+        let refused = refusal(&docker(more));
+        let member = more.split([' ', '-']).next().unwrap();
+        assert!(refused.starts_with(&format!("`worker.{member} of boxed` ")), "{more}: {refused}");
+    }
+    let refused = refusal(&with("image = \"echo\""));
+    assert!(refused.starts_with("`worker.image of echo` is for the other backends"), "{refused}");
 }

@@ -1,6 +1,11 @@
 //! Jobs on a nats-server in a container, and workers in containers, where a Docker engine answers.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on says so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
 
 mod docker;
 mod site;

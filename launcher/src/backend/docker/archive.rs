@@ -73,7 +73,8 @@ fn header(name: &str, mode: u32, user: u32, size: usize, kind: u8) -> Vec<u8> {
     after.extend(b"ustar\x0000");
     after.resize(BLOCK - before.len() - 8, 0);
     // The sum counts its own field as spaces.
-    let sum = before.iter().chain(&after).map(|byte| usize::from(*byte)).sum::<usize>() + 8 * usize::from(b' ');
+    let sum =
+        before.iter().chain(&after).map(|byte| usize::from(*byte)).sum::<usize>() + 8 * usize::from(b' ');
     before.extend(octal(sum, 6));
     before.push(b' ');
     before.extend(after);
@@ -98,15 +99,19 @@ mod tests {
         assert!(archive.add("none", &path("none")).is_err());
         assert!(archive.add("endless", Path::new("/dev/zero")).is_err());
         std::fs::write(path("archive"), archive.finish()).unwrap();
-        let listed = Command::new("tar").args(["--numeric-owner", "-tvf"]).arg(path("archive")).output().unwrap();
+        let listed =
+            Command::new("tar").args(["--numeric-owner", "-tvf"]).arg(path("archive")).output().unwrap();
         assert!(listed.status.success(), "{listed:?}");
         let listed = String::from_utf8(listed.stdout).unwrap();
         let fields: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
         let seen: Vec<_> = fields.iter().map(|f| (f[0], f[1], f[2], *f.last().unwrap())).collect();
-        assert_eq!(seen, [
-            ("dr-x------", "65532/65532", "0", "./"),
-            ("-r--------", "65532/65532", "700", "key.jwk"),
-            ("-r--------", "65532/65532", "1024", "trust.json"),
-        ]);
+        assert_eq!(
+            seen,
+            [
+                ("dr-x------", "65532/65532", "0", "./"),
+                ("-r--------", "65532/65532", "700", "key.jwk"),
+                ("-r--------", "65532/65532", "1024", "trust.json"),
+            ]
+        );
     }
 }

@@ -52,8 +52,7 @@ fn host_config(docker: &Docker, labels: HashMap<String, String>, network: String
         ..Mount::default()
     };
     let tmpfs = ("/tmp".to_owned(), "rw,noexec,nosuid,nodev,size=64m,mode=1777".to_owned());
-    let no_core_dumps =
-        ResourcesUlimits { name: Some("core".to_owned()), soft: Some(0), hard: Some(0) };
+    let no_core_dumps = ResourcesUlimits { name: Some("core".to_owned()), soft: Some(0), hard: Some(0) };
     let log_limits = [("max-size", "10m"), ("max-file", "1")];
     let log_limits = log_limits.map(|(name, value)| (name.to_owned(), value.to_owned()));
     HostConfig {

@@ -108,7 +108,9 @@ pub(super) async fn remove(engine: &Engine, id: &str) -> Result<(), DockerError>
 /// Says how it ended; in public, before it took its job.
 fn logged(job: &JobId, end: &DockerError) -> Why {
     match end {
-        DockerError::Exited { status: 0 } => tracing::info!(job = short(job), "the worker's container has ended"),
+        DockerError::Exited { status: 0 } => {
+            tracing::info!(job = short(job), "the worker's container has ended")
+        }
         error => tracing::error!(job = short(job), %error, "the worker's container has failed"),
     }
     end.public_text()

@@ -96,7 +96,9 @@ impl DockerError {
             Self::Unreachable { .. } => "the container engine does not answer",
             Self::NoImage { .. } | Self::NotPulled { .. } => "the worker's image is not there",
             Self::OtherImage { .. } => "the worker's image is not the one that its certificate names",
-            Self::NoNetwork { .. } | Self::OpenNetwork { .. } => "the worker's network is not as it should be",
+            Self::NoNetwork { .. } | Self::OpenNetwork { .. } => {
+                "the worker's network is not as it should be"
+            }
             Self::File { .. } | Self::Cert(_) => "the worker's files cannot be used",
             Self::Refused { .. } => "the worker's container could not be started",
             Self::Exited { .. } => "the worker's container ended before it took the job",

@@ -23,9 +23,9 @@ use subrosa_protocol::{
     launch::LaunchRequest,
 };
 
-use self::{archive::Archive, body::body, error::is_missing};
 pub(super) use self::container::Container;
 pub use self::error::DockerError;
+use self::{archive::Archive, body::body, error::is_missing};
 use super::Started;
 use crate::{config::Docker, office::Office};
 
@@ -53,7 +53,11 @@ pub(crate) struct Containers {
 impl Containers {
     /// Finds the engine, removes what a launcher with this key has left over there, and makes sure that image
     /// and network are as they should be.
-    pub(super) async fn open(docker: &Docker, office: &Office, worker: &WorkerName) -> Result<Self, DockerError> {
+    pub(super) async fn open(
+        docker: &Docker,
+        office: &Office,
+        worker: &WorkerName,
+    ) -> Result<Self, DockerError> {
         let engine = match &docker.engine {
             Some(engine) => Engine::connect_with_host(engine),
             None => Engine::connect_with_defaults(),
@@ -160,9 +164,11 @@ impl Containers {
         // Without a tag or digest, an engine pulls all of them.
         let last = image.rsplit('/').next().unwrap_or_default();
         let tag = if last.contains([':', '@']) { None } else { Some("latest".to_owned()) };
-        let wanted = CreateImageOptions { from_image: Some(image.clone()), tag, ..CreateImageOptions::default() };
+        let wanted =
+            CreateImageOptions { from_image: Some(image.clone()), tag, ..CreateImageOptions::default() };
         tracing::info!(image, "the image is not there, and is pulled");
-        let pulled = self.engine.create_image(Some(wanted), None, None).try_for_each(|_| async { Ok(()) }).await;
+        let pulled =
+            self.engine.create_image(Some(wanted), None, None).try_for_each(|_| async { Ok(()) }).await;
         pulled.map_err(|error| match DockerError::from_engine("pull an image", &error) {
             DockerError::Refused { reason, .. } => DockerError::NotPulled { image: image.clone(), reason },
             error => error,
