@@ -18,7 +18,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use crate::site::{Site, containers};
+use crate::site::{Site, containers, is_running};
 
 /// The engine of the tests, where its socket is.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -136,6 +136,15 @@ async fn a_container_that_cannot_do_its_work_fails_its_job_with_a_reason() {
         launcher.stop().await;
     }
 
+    let launcher = site.run(&site.configure("echo", &["sleep", "600"], toml::Table::new())).await.unwrap();
+    let killed_by_hand = async {
+        let id = site.until_one_runs().await.id.unwrap();
+        site.engine.kill_container(&id, None).await.unwrap();
+    };
+    let (reason, ()) = tokio::join!(failure(&site), killed_by_hand);
+    assert_eq!(reason, "the worker's container ended before it took the job");
+    launcher.stop().await;
+
     // A launcher does not start without what it needs, and says what is missing.
     let missing = refused(&site, toml::toml! { image = "subrosa-tests-none:1" }).await;
     assert!(matches!(missing, DockerError::NoImage { .. }), "{missing}");
@@ -180,25 +189,15 @@ async fn what_a_killed_launcher_leaves_over_the_next_one_removes() {
     let client = site.lab.client().await;
     let job = client.job("echo").launch().await.unwrap();
     let id = *job.id();
-    let running =
-        |container: &ContainerInspectResponse| container.state.as_ref().unwrap().running == Some(true);
-    let left = patiently(async {
-        loop {
-            let seen = site.until_containers(1).await;
-            if running(&seen[0]) {
-                return seen;
-            }
-        }
-    })
-    .await;
+    let left = site.until_one_runs().await;
     killed.signal(Signal::KILL);
     killed.ends().await;
-    assert!(running(&site.containers().await[0]), "nobody has ended it");
+    assert!(is_running(&site.containers().await[0]), "nobody has ended it");
 
     let next = site.run(&config).await.unwrap();
-    let gone = site.engine.inspect_container(left[0].id.as_ref().unwrap(), None).await;
+    let gone = site.engine.inspect_container(left.id.as_ref().unwrap(), None).await;
     assert!(gone.is_err(), "it is left over");
-    let volume = left[0].mounts.as_ref().unwrap()[0].name.clone().unwrap();
+    let volume = left.mounts.as_ref().unwrap()[0].name.clone().unwrap();
     assert!(site.engine.inspect_volume(&volume).await.is_err(), "its files are left over");
     assert_eq!(site.lab.history("echo", &id, "queued").await, ["queued"], "the job is not");
     // It would have the client wait.

@@ -114,6 +114,19 @@ impl Site {
         .await
     }
 
+    /// Waits until there is one that runs.
+    pub(crate) async fn until_one_runs(&self) -> ContainerInspectResponse {
+        patiently(async {
+            loop {
+                let one = self.until_containers(1).await.remove(0);
+                if is_running(&one) {
+                    return one;
+                }
+            }
+        })
+        .await
+    }
+
     pub(crate) async fn remove_image(&self) {
         let forced = RemoveImageOptions { force: true, ..Default::default() };
         self.engine.remove_image(&self.image, Some(forced), None).await.unwrap();
@@ -128,6 +141,10 @@ impl Site {
         // A test may have removed it.
         let _ = engine.remove_image(&image, None::<RemoveImageOptions>, None).await;
     }
+}
+
+pub(crate) fn is_running(container: &ContainerInspectResponse) -> bool {
+    container.state.as_ref().unwrap().running == Some(true)
 }
 
 /// The workers' containers in this network.
