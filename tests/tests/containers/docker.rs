@@ -7,11 +7,15 @@ use serde_json::Value;
 use subrosa_client::JobError;
 use subrosa_examples::create_proof::{self, Options, Payload, Proof};
 use subrosa_launcher::{DockerError, Error};
-use subrosa_protocol::record::Event;
+use subrosa_protocol::{
+    identity::{Certificate, file},
+    record::Event,
+};
 use subrosa_tests::{
-    lab::{guarded, patiently, seed},
+    lab::{fresh_key, guarded, patiently, seed},
     processes,
 };
+use subrosa_transport::now_ms;
 use testcontainers::bollard::models::ContainerInspectResponse;
 use tokio::{
     io::copy_bidirectional,
@@ -152,6 +156,25 @@ async fn a_container_that_cannot_do_its_work_fails_its_job_with_a_reason() {
     assert!(matches!(missing, DockerError::NoNetwork { .. }), "{missing}");
     let missing = refused(&site, toml::toml! { engine = "unix:///there/is/none.sock" }).await;
     assert!(matches!(missing, DockerError::Unreachable { .. }), "{missing}");
+
+    let certificate = |image: &str| {
+        let path = site.lab.local.trust_file().with_file_name("image.cert");
+        let certificate = Certificate {
+            worker: "echo".parse().unwrap(),
+            key: file::load(site.lab.local.worker_key("echo")).unwrap().public().clone(),
+            issued_s: now_ms() / 1000,
+            expires_s: now_ms() / 1000 + 600,
+            image: Some(image.parse().unwrap()),
+        };
+        std::fs::write(&path, certificate.sign(&fresh_key())).unwrap();
+        let path = path.to_str().unwrap();
+        toml::toml! { cert_file = path }
+    };
+    let other = refused(&site, certificate(&format!("sha256:{}", "a".repeat(64)))).await;
+    assert!(matches!(other, DockerError::OtherImage { .. }), "{other}");
+    let id = site.engine.inspect_image(&site.image).await.unwrap().id.unwrap();
+    let certified = site.configure("echo", &["sleep", "600"], certificate(&id));
+    site.run(&certified).await.unwrap().stop().await;
 
     // What goes away later fails the jobs that come then: first the engine, then the image.
     let directory = tempfile::tempdir().unwrap();

@@ -196,3 +196,22 @@ fn is_image(image: &ImageInspect, digest: &ImageDigest) -> bool {
     let has_digest = |name: &String| name.rsplit_once('@').is_some_and(|(_, given)| given == digest);
     image.id.as_ref() == Some(&digest) || image.repo_digests.iter().flatten().any(has_digest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_known_by_its_id_or_a_repositorys_whole_digest() {
+        let digest = |digit: char| format!("sha256:{}", digit.to_string().repeat(64));
+        let image = ImageInspect {
+            id: Some(digest('a')),
+            repo_tags: Some(vec!["echo:latest".to_owned()]),
+            repo_digests: Some(vec![format!("registry:5000/echo@{}", digest('b'))]),
+            ..ImageInspect::default()
+        };
+        let is = |digit| is_image(&image, &digest(digit).parse().unwrap());
+        assert!(is('a') && is('b') && !is('c'));
+        assert!(!is_image(&ImageInspect::default(), &digest('a').parse().unwrap()));
+    }
+}
