@@ -4,12 +4,13 @@
 //! | module | what |
 //! |---|---|
 //! | [`demo`] | everything in one go, telling the story as it happens |
-//! | `dev`, `run`, `job`, `verify`, `audit`, `status`, `jobs`, `workers`, `key`, `cert`, `doctor`, `manual` | the other commands, a module each |
+//! | `dev`, `run`, `job`, `verify`, `audit`, `status`, `cancel`, `jobs`, `workers`, `key`, `cert`, `doctor`, `manual` | the other commands, a module each |
 //! | `nats`, `job_id`, `new_file`, `trusted`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
 //! | [`local`] | a whole deployment on this machine: server, launcher, workers |
 //! | [`server`] | a real nats-server, found or provided |
 
 mod audit;
+mod cancel;
 mod cert;
 pub mod demo;
 mod dev;
@@ -67,6 +68,8 @@ enum Command {
     Verify(verify::Command),
     /// Say where a job is
     Status(status::Args),
+    /// Cancel a job by its cancel token
+    Cancel(cancel::Args),
     /// List the jobs, and watch them go on
     Jobs(jobs::Args),
     /// List the workers that may be launched
@@ -104,6 +107,7 @@ impl Command {
             Self::Verify(command) => verify::run(&command, json),
             Self::Job(command) => job::run(&command, json),
             Self::Status(args) => block_on(droppable(status::run(args, json))),
+            Self::Cancel(args) => block_on(droppable(cancel::run(args, json))),
             Self::Jobs(args) => block_on(droppable(jobs::run(args, json))),
             Self::Workers(args) => block_on(droppable(workers::run(args, json))),
             Self::Key(command) => key::run(&command, json),

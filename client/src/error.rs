@@ -125,11 +125,17 @@ pub enum JobError {
     /// The job has ended without a result, as a launcher says.
     #[error("the job has ended: {state}{}", explained(.code, .reason))]
     Ended {
-        /// `failed`, `cancelled`, `expired` or `closed`.
+        /// `failed`, `expired` or `closed`.
         state: String,
         /// Why, as a code.
         code: Option<String>,
         /// Why, in public words.
+        reason: Option<String>,
+    },
+    /// The job was cancelled: by this client, unless the reason says otherwise.
+    #[error("the job was cancelled{}", .reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    Cancelled {
+        /// Why, in public words, as a launcher says; none if nobody has confirmed it yet.
         reason: Option<String>,
     },
     /// The job did not end within all the time that it has.

@@ -15,7 +15,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Client, Draft, HandlerError, Job, JobSecrets, LaunchError, Parameters, PreparedJob, Timings,
+    CancelToken, Canceller, Client, Draft, HandlerError, Job, JobSecrets, LaunchError, Parameters, PreparedJob, Timings,
     driver::{self, Handlers},
     event,
     handler::{Answer, Handler},
@@ -193,6 +193,12 @@ impl<'a> JobBuilder<'a> {
         self
     }
 
+    /// The token that cancels the job. A random one by default, which nobody else has then.
+    pub fn cancel_token(mut self, token: CancelToken) -> Self {
+        self.job.draft = self.job.draft.cancel_token(token);
+        self
+    }
+
     /// Another party's signature, which authorises the job but does not make that party its owner.
     pub fn signed_by(mut self, key: &'a SigningKey) -> Self {
         self.job.signers.push(key);
@@ -290,15 +296,15 @@ async fn launch(
     let launched = Launched::new(document, signers, key, client.connection.max_payload());
     let (reporter, events) = event::channel();
     let (result, outcome) = oneshot::channel();
-    let dropped = CancellationToken::new();
+    let cancel = CancellationToken::new();
     let timings = Timings { queued, ..Timings::default() };
     let driver = driver::Driver::new(client, launched, request, handlers, tokens).reporting(
         reporter,
         launched_at,
         timings,
     );
-    tokio::spawn(driver.run(mail, result, dropped.clone()));
-    Ok(Job::launched(id, events, outcome, dropped))
+    tokio::spawn(driver.run(mail, result, cancel.clone()));
+    Ok(Job::launched(id, events, outcome, Canceller(cancel)))
 }
 
 impl<J> fmt::Debug for JobBuilder<'_, J> {

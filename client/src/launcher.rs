@@ -15,7 +15,7 @@ use subrosa_protocol::{
 use subrosa_transport::{Backoff, Connection, Message, RequestError};
 use tokio::time::Instant;
 
-use crate::LaunchError;
+use crate::{CancelToken, LaunchError};
 
 /// The longest answer that is read, in bytes: a record and what is around it.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
@@ -121,6 +121,10 @@ impl Launchers {
         Self { connection, namespace }
     }
 
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
     /// Hands in a launch request, again and again while launchers are overloaded.
     pub(crate) async fn launch(
         &self,
@@ -151,6 +155,21 @@ impl Launchers {
     /// When no launcher answers or knows the job, or its answer cannot be understood.
     pub async fn status(&self, job: &JobId, patience: Duration) -> Result<JobState, LaunchError> {
         self.question(Service::Status, job, None, patience).await
+    }
+
+    /// Cancels a job by its cancel token, for as long as `patience` lasts. What is returned is the end that it
+    /// came to, which may be another one.
+    ///
+    /// # Errors
+    ///
+    /// When no launcher answers or knows the job, the token is not the job's, or the answer cannot be understood.
+    pub async fn cancel(
+        &self,
+        job: &JobId,
+        token: &CancelToken,
+        patience: Duration,
+    ) -> Result<JobState, LaunchError> {
+        self.show(Service::Cancel, job, token.0.expose(), patience).await
     }
 
     /// Asks which workers may be launched, for as long as `patience` lasts.

@@ -24,6 +24,7 @@
 //! overwritten when the job is over, by whatever path. One client has one subscription, whatever the
 //! number of its jobs.
 
+mod cancel;
 mod client;
 mod dispatch;
 mod driver;
@@ -47,6 +48,7 @@ pub use subrosa_protocol::{
 };
 
 pub use self::{
+    cancel::{CancelToken, Canceller},
     client::{Client, Connect, Timing},
     error::{ClientError, HandlerError, JobError, LaunchError, UntrustedWorker},
     event::{Event, EventStream, State, Timings},

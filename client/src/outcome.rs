@@ -5,9 +5,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use subrosa_protocol::{id::JobId, identity::Thumbprint, receipt::SaltedReceipt, wire::Opened};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
-use crate::{EventStream, JobError, Timings, driver::Taken, event};
+use crate::{Canceller, EventStream, JobError, Timings, driver::Taken, event};
 
 /// A launched job. Dropping it gives the job up: its keys are overwritten, and it is cancelled.
 ///
@@ -32,7 +31,7 @@ pub struct Job {
     id: JobId,
     events: Option<EventStream>,
     outcome: oneshot::Receiver<Result<Finished, JobError>>,
-    dropped: Option<CancellationToken>,
+    cancel: Canceller,
 }
 
 /// A result that has arrived.
@@ -77,9 +76,9 @@ impl Job {
         id: JobId,
         events: EventStream,
         outcome: oneshot::Receiver<Result<Finished, JobError>>,
-        dropped: CancellationToken,
+        cancel: Canceller,
     ) -> Self {
-        Self { id, events: Some(events), outcome, dropped: Some(dropped) }
+        Self { id, events: Some(events), outcome, cancel }
     }
 
     /// The job's id, which is public.
@@ -90,6 +89,11 @@ impl Job {
     /// The job's events since its launch. They can be taken once; later calls get an empty stream.
     pub fn events(&mut self) -> EventStream {
         self.events.take().unwrap_or_else(|| event::channel().1)
+    }
+
+    /// What cancels this job. It can be kept while the result is waited for; to drop the job cancels it too.
+    pub fn canceller(&self) -> Canceller {
+        self.cancel.clone()
     }
 
     /// Waits for the result. The worker has been told that it arrived, and the keys are overwritten.
@@ -130,8 +134,6 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        if let Some(dropped) = self.dropped.take() {
-            dropped.cancel();
-        }
+        self.cancel.cancel();
     }
 }

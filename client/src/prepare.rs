@@ -22,7 +22,7 @@ use subrosa_transport::now_ms;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::{LaunchError, driver::Tokens};
+use crate::{CancelToken, LaunchError, driver::Tokens};
 
 /// The largest text of a job's secrets, in bytes.
 const MAX_SECRETS_BYTES: usize = 4096;
@@ -59,6 +59,7 @@ pub struct Draft {
     namespace: Namespace,
     reply_token: Option<String>,
     payload: Option<Result<Sha256Hash, BodyError>>,
+    cancel: Option<CancelToken>,
 }
 
 /// A job that nobody has signed yet, and the secrets that its client needs once it is launched.
@@ -84,6 +85,7 @@ impl Draft {
             namespace: Namespace::default(),
             reply_token: None,
             payload: None,
+            cancel: None,
         }
     }
 
@@ -144,6 +146,12 @@ impl Draft {
         self
     }
 
+    /// The token that cancels the job. A random one by default.
+    pub fn cancel_token(mut self, token: CancelToken) -> Self {
+        self.cancel = Some(token);
+        self
+    }
+
     /// Makes the job and its secrets.
     ///
     /// # Errors
@@ -166,7 +174,7 @@ impl Draft {
         });
         let (input, input_salt) = bound.unzip();
         let tokens = Tokens {
-            cancel: Secret::random(&mut system),
+            cancel: self.cancel.map_or_else(|| Secret::random(&mut system), |token| token.0),
             close: Secret::random(&mut system),
             input: input_salt,
         };
@@ -341,6 +349,11 @@ impl JobSecrets {
             && self.tokens.close_hash() == d.close
             && self.tokens.input.is_some() == d.input.is_some();
         if fits { Ok(()) } else { Err(SecretsError::Mismatch) }
+    }
+
+    /// The token that cancels the job.
+    pub fn cancel_token(&self) -> CancelToken {
+        CancelToken::copy(&self.tokens.cancel)
     }
 
     /// The salt of a bound input. Who is given it beside the payload can tell by [`check_input`] that it is the

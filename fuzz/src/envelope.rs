@@ -15,7 +15,7 @@ const ID: [u8; 32] = [0xEE; 32];
 const MAX_BYTES: usize = 1 << 20;
 const HEADER_BYTES: usize = 44;
 const TAG_BYTES: usize = 16;
-const KINDS: [u8; 7] = [0x01, 0x02, 0x03, 0x04, 0x81, 0x82, 0x83];
+const KINDS: [u8; 9] = [0x01, 0x02, 0x03, 0x04, 0x81, 0x82, 0x83, 0x84, 0x86];
 
 /// Opens an envelope, of whatever the input chooses.
 pub fn check(input: &[u8]) {

@@ -61,6 +61,7 @@ pub(crate) fn copied(head: &Head) -> Head {
         cert: head.cert.clone(),
         instance: head.instance,
         close: head.close,
+        cancel: head.cancel,
         receipt: head.receipt.clone(),
         salt: salt(head).map(|salt| salt.parse().expect("it is one")),
         event: head.event.clone(),

@@ -39,6 +39,12 @@ pub enum Error {
         /// Why.
         reason: DockerError,
     },
+    /// A job was not cancelled.
+    #[error("{reason}")]
+    NotCancelled {
+        /// Why.
+        reason: String,
+    },
     /// The services cannot be offered.
     #[error("the launcher's services cannot be offered on NATS: {0}")]
     Service(String),

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use subrosa_protocol::id::JobId;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -117,6 +118,26 @@ pub async fn run(config: &Config, guard: &Guard, shutdown: impl Future<Output = 
         () = reload => {}
     }
     Ok(())
+}
+
+/// Cancels a job as the operator: without a token, and signed by this launcher's key. The worker is stopped, the
+/// client is told. It takes a launcher's rights on NATS, whether or not one runs. Returns the state that the
+/// job has ended in, which is another one if it had ended before.
+///
+/// # Errors
+///
+/// A configuration or files that cannot be used, a server that cannot be reached, a job that is not there.
+pub async fn cancel(config: &Config, job: &JobId) -> Result<&'static str, Error> {
+    let keys = config.keys()?;
+    let connection = config.nats.connect().await?;
+    let office: Shared = Arc::new(Office::new(config, keys, connection));
+    let state = office.cancel_as_operator(job).await?.state();
+    office.errands.close();
+    if tokio::time::timeout(FAREWELL, office.errands.wait()).await.is_err() {
+        tracing::debug!("the worker was not told");
+    }
+    office.connection.flush(FAREWELL).await;
+    Ok(state)
 }
 
 /// Creates or updates the streams and consumers that a launcher with this configuration needs. It takes an

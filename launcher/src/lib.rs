@@ -37,6 +37,7 @@ pub use self::{
     config::{Config, ConfigError},
     error::Error,
     guard::Guard,
-    launcher::{Launcher, run, setup},
+    launcher::{Launcher, cancel, run, setup},
     streams::{Difference, StreamsError},
 };
+pub use subrosa_protocol::id::JobId;

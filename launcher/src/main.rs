@@ -4,7 +4,7 @@ use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, anyhow};
 use clap::{Parser, Subcommand};
-use subrosa_launcher::{Config, Guard, guard};
+use subrosa_launcher::{Config, Guard, JobId, guard};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -27,13 +27,21 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Cancel a job as the operator, without its token. The worker is stopped, and the client is told.
+    Cancel {
+        /// The job's id.
+        job: JobId,
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     #[command(name = guard::SUBCOMMAND, hide = true)]
     Guard(guard::Args),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Some(Command::Guard(args)) = cli.command {
+    if let Some(Command::Guard(args)) = &cli.command {
         eprintln!("subrosa-launcher: {}", args.exec());
         return ExitCode::FAILURE;
     }
@@ -54,6 +62,9 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: &Cli) -> anyhow::Result<()> {
+    if let Some(Command::Cancel { job, config }) = &cli.command {
+        return cancel(job, &Config::from_file(config)?);
+    }
     let path = cli.config.as_ref().context("no configuration file: use --config FILE")?;
     let config = Config::from_file(path)?;
     if cli.check {
@@ -61,13 +72,7 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         println!("{}: good; the launcher's key is {}", path.display(), keys.identity.thumbprint());
         return Ok(());
     }
-    // One thread: this kind of load runs faster on it, and children must be spawned from a thread that
-    // lives as long as the process.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| anyhow!("the runtime cannot be started: {error}"))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         if cli.setup {
             return Ok(subrosa_launcher::setup(&config).await?);
         }
@@ -83,4 +88,20 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         };
         Ok(subrosa_launcher::run(&config, &guard, shutdown).await?)
     })
+}
+
+/// One thread: this kind of load runs faster on it, and children must be spawned from a thread that lives as
+/// long as the process.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| anyhow!("the runtime cannot be started: {error}"))
+}
+
+/// Cancels a job; fails if it has ended in another way before.
+fn cancel(job: &JobId, config: &Config) -> anyhow::Result<()> {
+    match runtime()?.block_on(subrosa_launcher::cancel(config, job))? {
+        "cancelled" => println!("{job}: cancelled"),
+        state => anyhow::bail!("the job had ended before: {state}"),
+    }
+    Ok(())
 }

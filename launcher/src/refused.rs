@@ -4,7 +4,7 @@ use serde::Serialize;
 use subrosa_protocol::{json, launch::LaunchError, policy::Unauthorized, refusal::Code};
 use subrosa_transport::HistoryError;
 
-use crate::error::Trouble;
+use crate::error::{Error, Trouble};
 
 /// A refusal: a code, and a text that says what to do and repeats nothing of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,16 @@ impl Refused {
 impl From<Refused> for Failed {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        let reason = match failed {
+            Failed::Refused(refused) => refused.message,
+            Failed::Trouble(trouble) => trouble.to_string(),
+        };
+        Self::NotCancelled { reason }
     }
 }
 

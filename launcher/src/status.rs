@@ -57,6 +57,13 @@ impl Status {
     }
 }
 
+impl Status {
+    /// The state in a word.
+    pub(crate) fn state(&self) -> &'static str {
+        self.state
+    }
+}
+
 impl Office {
     /// The state of the job with this id.
     pub(crate) async fn status(&self, job: &JobId) -> Result<Status, Failed> {

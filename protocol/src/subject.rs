@@ -94,6 +94,8 @@ pub enum Control {
     Alive,
     /// Shows the signed record that ended the job.
     Stop,
+    /// Cancels the job: sealed, by its client.
+    Cancel,
 }
 
 impl Control {
@@ -102,6 +104,7 @@ impl Control {
         match self {
             Self::Alive => "alive",
             Self::Stop => "stop",
+            Self::Cancel => "cancel",
         }
     }
 }

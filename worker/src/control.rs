@@ -1,4 +1,4 @@
-//! What is sent to this process while it holds attempts: is it alive, and has the job ended.
+//! What is sent to this process while it holds attempts: is it alive, and has the job ended, or been cancelled.
 
 use bytes::Bytes;
 use subrosa_protocol::{
@@ -40,6 +40,9 @@ fn answer(process: &Shared, message: &Message) -> Option<Bytes> {
             process.held.end(&job);
             return Some(Bytes::from_static(b"{}"));
         }
+    }
+    if kind == Control::Cancel.token() {
+        return process.held.cancel(&job, &message.payload);
     }
     None
 }

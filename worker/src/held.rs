@@ -2,12 +2,15 @@
 
 use std::{
     collections::{HashMap, hash_map},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use bytes::Bytes;
 use subrosa_protocol::id::{Attempt, JobId};
 use subrosa_transport::Acker;
 use tokio::sync::watch;
+
+use crate::attempt;
 
 /// What reaches a held attempt from outside.
 #[derive(Clone, Debug, Default)]
@@ -18,18 +21,18 @@ pub(crate) struct Line {
     pub(crate) ended: bool,
 }
 
-#[derive(Debug)]
 struct Entry {
     attempt: Attempt,
     line: watch::Sender<Line>,
+    /// The attempt itself, once its `taken` is accepted.
+    work: Weak<attempt::Attempt>,
 }
 
 /// All held attempts, at most one a job. Clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Held(Arc<Mutex<HashMap<JobId, Entry>>>);
 
 /// One held attempt; let go of when dropped.
-#[derive(Debug)]
 pub(crate) struct Hold {
     held: Held,
     job: JobId,
@@ -47,7 +50,7 @@ impl Held {
             hash_map::Entry::Occupied(_) => None,
             hash_map::Entry::Vacant(place) => {
                 let (sender, line) = watch::channel(Line { acker, ended: false });
-                place.insert(Entry { attempt, line: sender });
+                place.insert(Entry { attempt, line: sender, work: Weak::new() });
                 Some(Hold { held: self.clone(), job, line })
             }
         }
@@ -70,10 +73,25 @@ impl Held {
         entry.inspect(|entry| entry.line.send_modify(|line| line.acker = Some(acker.clone()))).is_some()
     }
 
+    /// Shows whoever holds the job its client's `cancel`. The answer, if it is one.
+    pub(crate) fn cancel(&self, job: &JobId, envelope: &[u8]) -> Option<Bytes> {
+        let work = self.lock().get(job)?.work.upgrade()?;
+        work.cancel(envelope)
+    }
+
     /// Tells whoever holds the job that it has ended.
     pub(crate) fn end(&self, job: &JobId) {
         if let Some(entry) = self.lock().get(job) {
             entry.line.send_modify(|line| line.ended = true);
+        }
+    }
+}
+
+impl Hold {
+    /// From now on, this attempt can be cancelled by its client.
+    pub(crate) fn works(&self, work: &Arc<attempt::Attempt>) {
+        if let Some(entry) = self.held.lock().get_mut(&self.job) {
+            entry.work = Arc::downgrade(work);
         }
     }
 }

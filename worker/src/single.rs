@@ -52,6 +52,7 @@ pub(crate) async fn serve(
         Outcome::Closed => Ok(()),
         Outcome::Finished => Err(not_closed("the client was gone, and its result is stored")),
         Outcome::Failed => Err(not_closed("it has failed")),
+        Outcome::Cancelled => Err(not_closed("its client has cancelled it")),
         Outcome::Ended => Err(not_closed("it had ended")),
         Outcome::Overtaken => Err(not_closed("another worker has taken over")),
         Outcome::LetGo => Err(not_closed("the attempt was given up")),

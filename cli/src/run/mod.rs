@@ -7,10 +7,11 @@ mod show;
 use std::{path::PathBuf, time::Duration};
 
 use subrosa_client::{
-    Bytes, Client, Job, JobBuilder, JobSecrets, LaunchError, LaunchRequest, SigningKey, Timing, Trust,
+    Bytes, CancelToken, Client, Job, JobBuilder, JobSecrets, LaunchError, LaunchRequest, SigningKey, Timing, Trust,
     identity::{ImageDigest, file},
 };
 use subrosa_transport::now_ms;
+use zeroize::Zeroizing;
 
 use self::{
     input::{Input, Text},
@@ -22,6 +23,7 @@ use crate::{
     interrupt,
     job::{JobFile, Unseal, secrets_of},
     nats::Nats,
+    new_file,
 };
 
 /// How long the end of a job may take to be recorded before this program ends all the same.
@@ -88,6 +90,9 @@ pub(crate) struct Args {
     /// Keep the worker's receipt in this new file, its salt in FILE.salt and a certificate in FILE.cert
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
+    /// Keep the token that cancels the job in this new file, for `subrosa cancel`
+    #[arg(long, value_name = "FILE")]
+    cancel_token: Option<PathBuf>,
     /// Bind the job to this very payload: its signature is for no other
     #[arg(long)]
     bind_input: bool,
@@ -184,17 +189,34 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
     let show = Show::new(json, args.quiet);
     let ended = match prepared {
         Some((request, secrets)) => {
+            keep_cancel_token(&args, || secrets.cancel_token())?;
             let job = answering(client.prepared(request, secrets), options, payload);
             launch_and_follow(job.launch(), show, receipt, told).await
         }
         None => {
-            let job = answering(described(&client, &args, &payload), options, payload);
+            let mut job = described(&client, &args, &payload);
+            if let Some(token) = keep_cancel_token(&args, CancelToken::random)? {
+                job = job.cancel_token(token);
+            }
+            let job = answering(job, options, payload);
             launch_and_follow(job.launch(), show, receipt, told).await
         }
     };
     // A job that was dropped is cancelled, which this sees to.
     client.close().await;
     ended
+}
+
+/// Writes the token that cancels the job, before there is a job, if it is asked for.
+fn keep_cancel_token(
+    args: &Args,
+    token: impl FnOnce() -> CancelToken,
+) -> Result<Option<CancelToken>, Failure> {
+    let Some(file) = &args.cancel_token else { return Ok(None) };
+    let token = token();
+    let line = Zeroizing::new([token.reveal().as_str(), "\n"].concat());
+    new_file::create(file, line.as_bytes(), 0o600)?;
+    Ok(Some(token))
 }
 
 /// A job as the command line describes it.
@@ -238,9 +260,17 @@ async fn launch_and_follow(
             return Err(told);
         }
     };
+    let canceller = job.canceller();
+    let followed = follow(job, show, receipt);
+    tokio::pin!(followed);
     tokio::select! {
-        ended = follow(job, show, receipt) => ended,
-        told = told => Err(told),
+        ended = &mut followed => ended,
+        told = told => {
+            canceller.cancel();
+            // The worker is told, and where it does not answer, a launcher.
+            let _ = tokio::time::timeout(CLOSE, followed).await;
+            Err(told)
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One job's task: what arrives, what the handlers answer, and when to stop waiting.
 
+mod cancel;
 mod steps;
 mod stored;
 
@@ -7,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use subrosa_protocol::{
-    id::{JobId, Sha256Hash},
+    id::{Instance, JobId, Sha256Hash},
     identity::Thumbprint,
     launch::LaunchRequest,
     receipt::{Salt, SaltedReceipt},
@@ -108,6 +109,8 @@ pub(crate) struct Taken {
 enum Over {
     /// The result is here, and the worker is told, unless it has gone and the result was stored.
     Result(Option<Closed>, Taken),
+    /// This client cancels it.
+    Cancelled,
     /// There is no result; a step may have been answered with an error, or the worker's acknowledged.
     Failed(JobError, Option<Closed>),
 }
@@ -134,6 +137,8 @@ pub(crate) struct Driver {
     session: Session,
     /// The worker of the live session and its attempt.
     worker: Option<(Thumbprint, u16)>,
+    /// Its process.
+    instance: Option<Instance>,
     /// The certificate that it has shown, and when, in Unix milliseconds.
     voucher: (Option<String>, u64),
     untrusted: Vec<UntrustedWorker>,
@@ -162,6 +167,7 @@ impl Driver {
             timings: Timings::default(),
             session: Session::None,
             worker: None,
+            instance: None,
             voucher: (None, 0),
             untrusted: Vec::new(),
             inputs: None,
@@ -190,12 +196,12 @@ impl Driver {
         mut self,
         mut mail: Mail,
         outcome: oneshot::Sender<Result<Finished, JobError>>,
-        dropped: CancellationToken,
+        cancelled: CancellationToken,
     ) {
         self.reporter.report(Event::State(State::Queued));
         let over = tokio::select! {
             over = self.drive(&mut mail) => over,
-            () = dropped.cancelled() => Over::Failed(JobError::Closed, None),
+            () = cancelled.cancelled() => Over::Cancelled,
         };
         let client = self.client.clone();
         let job = self.id();
@@ -203,7 +209,15 @@ impl Driver {
         let worker = self.worker;
         let timings = self.timings;
         // Every key of the job is overwritten here, and its handlers are gone; one token is kept.
+        let mut ended = false;
         let (result, token, closed, now) = match over {
+            Over::Cancelled => {
+                let mut cancelling = self.into_cancelling();
+                let (known, error) = cancelling.run(&client, &mut mail).await;
+                ended = known;
+                let token = Token { service: Service::Cancel, secret: cancelling.tokens.cancel };
+                (Err(error), token, None, false)
+            }
             Over::Result(closed, taken) => {
                 let finished = worker.map(|(worker, attempt)| Finished { taken, worker, attempt, timings });
                 let token = Token { service: Service::Close, secret: self.into_tokens().close };
@@ -218,7 +232,7 @@ impl Driver {
                 (Err(error), token, closed, now)
             }
         };
-        let ended = matches!(&result, Err(JobError::Ended { .. }));
+        ended |= matches!(&result, Err(JobError::Ended { .. } | JobError::Cancelled { reason: Some(_) }));
         // What was said last leaves before the outcome is known: the process may end on it.
         client.connection.flush(FLUSH).await;
         // The job's handle may be gone.
@@ -334,7 +348,7 @@ impl Driver {
                 if self.worker.is_none() && !self.untrusted.is_empty() && state.state != "cancelled" {
                     return Err(self.too_late());
                 }
-                Err(JobError::Ended { state: state.state, code: state.code, reason: state.reason })
+                Err(cancel::ended(state))
             }
             Err(Code::Expired) => Err(self.too_late()),
             Ok(_) | Err(_) => Ok(None),
@@ -355,6 +369,7 @@ impl Driver {
         if let Err(reason) = trust.vouched(&worker, self.launched.job().worker(), cert, shown_ms) {
             self.session = Session::None;
             self.worker = None;
+            self.instance = None;
             self.distrust(UntrustedWorker { worker, reason });
         }
     }

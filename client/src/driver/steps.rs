@@ -83,10 +83,11 @@ impl Driver {
         let trust = self.client.trust.get();
         let now_ms = now_ms();
         match self.launched.open_options(envelope, reply, &trust, &mut UnwrapErr(SysRng), now_ms) {
-            Ok(Options { session, attempt, worker, cert, parameters, .. }) => {
+            Ok(Options { session, attempt, worker, cert, instance, parameters }) => {
                 let max = self.launched.job().description().max_attempts;
                 self.timings.taken = self.since_launch();
                 self.worker = Some((worker, attempt.get()));
+                self.instance = Some(instance);
                 self.voucher = (cert, now_ms);
                 self.reporter.report(Event::Attempt { number: attempt.get(), max, worker });
                 self.reporter.report(Event::State(State::Taken));

@@ -31,6 +31,8 @@ pub enum Stand {
     Closed,
     /// The client knows that the job has failed.
     Acknowledged,
+    /// The client has cancelled the job, as its cancel token proves.
+    Cancelled,
 }
 
 /// What follows.
@@ -48,6 +50,8 @@ pub enum Conclusion {
     Finish,
     /// Write `failed`, `client_gone`.
     ClientGone,
+    /// Write `cancelled`, with the client's token.
+    Cancel,
     /// Write nothing.
     Leave(Outcome),
 }
@@ -61,6 +65,8 @@ pub enum Outcome {
     Finished,
     /// The job has failed, and that is recorded.
     Failed,
+    /// The client has cancelled the job, and that is recorded.
+    Cancelled,
     /// The job had ended already.
     Ended,
     /// Another process has taken over.
@@ -74,6 +80,7 @@ pub fn conclude(stand: Stand, stopped: Option<Stopped>, attempt: Attempt, max_at
     match (stand, stopped) {
         (Stand::Closed, _) => Conclusion::Close,
         (Stand::Acknowledged, _) => Conclusion::Fail,
+        (Stand::Cancelled, _) => Conclusion::Cancel,
         (_, Some(Stopped::ClientFailed)) => Conclusion::FailAsClient,
         // A function that has run is not run again because nobody listens.
         (Stand::Unanswered, Some(Stopped::ClientGone | Stopped::Draining)) => Conclusion::Store,
@@ -130,7 +137,9 @@ pub enum Settle {
 /// `finished` or absent.
 pub fn settle(outcome: Outcome) -> Settle {
     match outcome {
-        Outcome::Closed | Outcome::Finished | Outcome::Failed | Outcome::Ended => Settle::Ack,
+        Outcome::Closed | Outcome::Finished | Outcome::Failed | Outcome::Cancelled | Outcome::Ended => {
+            Settle::Ack
+        }
         Outcome::LetGo => Settle::Nak,
         Outcome::Overtaken => Settle::Nothing,
     }

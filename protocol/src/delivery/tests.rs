@@ -417,6 +417,7 @@ fn an_attempt_concludes_with_what_the_client_knows() {
             // What the client has shown or acknowledged stands, whatever else happened.
             assert_eq!(result(Closed), Close);
             assert_eq!(result(Acknowledged), Fail);
+            assert_eq!(result(Cancelled), Cancel);
             let left = |outcome| Leave(outcome);
             let (early, unanswered) = match stopped {
                 Some(S::ClientFailed) => (FailAsClient, FailAsClient),
@@ -463,6 +464,7 @@ fn only_what_is_over_is_acked_and_who_is_overtaken_is_silent() {
         (Outcome::Closed, Settle::Ack),
         (Outcome::Finished, Settle::Ack),
         (Outcome::Failed, Settle::Ack),
+        (Outcome::Cancelled, Settle::Ack),
         (Outcome::Ended, Settle::Ack),
         (Outcome::Overtaken, Settle::Nothing),
         (Outcome::LetGo, Settle::Nak),

@@ -23,20 +23,21 @@ macro_rules! there_is_no {
 
 there_is_no! {
     worker:
-    Offer: receive ready done fail event store;
+    Offer: receive ready done fail event store cancel;
     AwaitOptions: options ready done fail event store;
     HasOptions: options receive done store;
     AwaitPayload: options ready done fail store;
     HasPayload: options receive ready store;
     AwaitStatus: options ready done fail event;
     AwaitAcknowledgement: options ready done fail event;
-    Closure: options receive ready done fail event store;
-    Acknowledged: options receive ready done fail event store;
+    Closure: options receive ready done fail event store cancel;
+    Acknowledged: options receive ready done fail event store cancel;
+    Cancelled: options receive ready done fail event store cancel;
 }
 
 there_is_no! {
     client:
-    Launched: answer refuse receive close acknowledge event repeated;
+    Launched: answer refuse receive close acknowledge event repeated cancel;
     OwesOptions: open_options receive close acknowledge;
     AwaitReady: open_options answer refuse close acknowledge;
     OwesPayload: open_options receive close acknowledge;
@@ -44,8 +45,10 @@ there_is_no! {
     OwesStatus: open_options answer receive acknowledge;
     OwesRefusal: open_options answer receive close acknowledge;
     OwesAcknowledgement: open_options answer refuse receive close;
-    Refused: open_options answer refuse receive acknowledge event repeated;
-    Closed: open_options answer refuse receive close acknowledge event repeated;
+    Refused: open_options answer refuse receive acknowledge event repeated cancel;
+    Closed: open_options answer refuse receive close acknowledge event repeated cancel;
+    AwaitCancelled: open_options answer refuse close acknowledge event repeated cancel;
+    CancelTaken: open_options answer refuse receive close acknowledge event repeated cancel;
 }
 
 // A copy of a state would seal the same numbers once more.
@@ -58,6 +61,7 @@ there_is_no! {
     HasPayload: clone;
     AwaitStatus: clone;
     AwaitAcknowledgement: clone;
+    Cancelled: clone;
 }
 
 there_is_no! {
@@ -70,6 +74,7 @@ there_is_no! {
     OwesStatus: clone;
     OwesRefusal: clone;
     OwesAcknowledgement: clone;
+    AwaitCancelled: clone;
 }
 
 macro_rules! spent_by {
@@ -112,6 +117,16 @@ spent_by! {
     HasPayload: fail(error.clone()) fail(error);
     AwaitStatus: receive(bytes.clone()) receive(bytes);
     AwaitAcknowledgement: receive(bytes.clone()) receive(bytes);
+    AwaitOptions: cancel(bytes.clone()) receive(bytes);
+    HasOptions: cancel(bytes) ready(Empty);
+    HasOptions: cancel(bytes) event(event);
+    AwaitPayload: cancel(bytes.clone()) receive(bytes);
+    HasPayload: cancel(bytes) done(Empty, issue);
+    HasPayload: cancel(bytes) fail(error);
+    HasPayload: cancel(bytes) event(event);
+    HasPayload: cancel(bytes.clone()) cancel(bytes);
+    AwaitStatus: cancel(bytes.clone()) receive(bytes);
+    AwaitAcknowledgement: cancel(bytes.clone()) receive(bytes);
 }
 
 spent_by! {
@@ -135,4 +150,14 @@ spent_by! {
     OwesRefusal: refuse(&wrong) refuse(&wrong);
     OwesAcknowledgement: acknowledge(Empty, 0) acknowledge(Empty, 0);
     Refused: close(0) close(0);
+    OwesOptions: cancel([0; 32]) answer(Empty);
+    OwesOptions: cancel([0; 32]) cancel([0; 32]);
+    AwaitReady: cancel([0; 32]) receive(bytes, INBOX);
+    OwesPayload: cancel([0; 32]) answer(Empty, None);
+    AwaitDone: cancel([0; 32]) receive(bytes, INBOX);
+    AwaitDone: cancel([0; 32]) event(bytes);
+    OwesStatus: cancel([0; 32]) close([0; 32], Empty, 0);
+    OwesRefusal: cancel([0; 32]) refuse(&wrong);
+    OwesAcknowledgement: cancel([0; 32]) acknowledge(Empty, 0);
+    AwaitCancelled: receive(bytes.clone()) receive(bytes);
 }

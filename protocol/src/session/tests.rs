@@ -1,6 +1,7 @@
 //! Whole sessions, both sides: as they should go, and as somebody between them would like them to go.
 
 mod attempts;
+mod cancels;
 mod errors;
 mod happy;
 mod histories;
@@ -41,6 +42,8 @@ pub(super) const NOW_MS: u64 = 1_800_000_000_000;
 pub(super) const INBOX: &str = "_INBOX.a.1";
 /// The job's close token.
 pub(super) const TOKEN: [u8; 32] = [0xC1; 32];
+/// The job's cancel token.
+pub(super) const CANCEL: [u8; 32] = [0xCA; 32];
 
 pub(super) fn identity(seed: u8) -> SigningKey {
     SigningKey::from_seed(&Secret::take(&mut [seed; 32]))
@@ -93,7 +96,7 @@ impl World {
             expires_ms: NOW_MS + 60_000,
             timeout_ms: 60_000,
             max_attempts: 3,
-            cancel: Sha256Hash([0; 32]),
+            cancel: Sha256Hash::of(CANCEL),
             close: Sha256Hash::of(Sha256Hash::of(TOKEN).0),
             input: None,
         };

@@ -13,6 +13,7 @@ use crate::{
     id::{Attempt, Instance, Sha256Hash},
     identity::{Proof, SigningKey},
     job::Job,
+    json::Int,
     launch::Signers,
     receipt::Salt,
     wire::{
@@ -105,10 +106,17 @@ struct Unbound {
     enc: Enc,
     attempt: u16,
     max_bytes: usize,
-    close: Sha256Hash,
+    tokens: TokenHashes,
     facts: Facts,
     /// The `options` envelope, once it is sealed: a stored result begins with it.
     options: Vec<u8>,
+}
+
+/// What stands in the job for the two tokens that end it.
+#[derive(Clone, Copy)]
+struct TokenHashes {
+    close: Sha256Hash,
+    cancel: Sha256Hash,
 }
 
 impl Offer {
@@ -140,7 +148,10 @@ impl Offer {
                 enc,
                 attempt: setup.attempt.get(),
                 max_bytes: setup.max_envelope_bytes,
-                close: job.description().close,
+                tokens: TokenHashes {
+                    close: job.description().close,
+                    cancel: job.description().cancel,
+                },
                 facts: Facts::new(job, setup.signers.iter().copied().collect(), setup.attempt),
                 options: Vec::new(),
             }),
@@ -182,11 +193,15 @@ impl AwaitOptions {
     ///
     /// A reply that does not open changes nothing.
     pub fn receive(self, reply: Vec<u8>) -> Received<HasOptions, Self> {
-        match self.bind(reply) {
+        let opened = self.bind(&reply, Kind::OptionsReply).and_then(|(sealer, mut opener, nonce)| {
+            let (_, opened) = opener.open(Kind::OptionsReply, reply, |opened| answers(opened, 0))?;
+            Ok((sealer, opener, nonce, opened))
+        });
+        match opened {
             Ok((.., opened)) if opened.head().error.is_some() => Ok(failed(&opened)),
             Ok((sealer, opener, nonce, opened)) => {
-                let Unbound { close, facts, options, .. } = *self.unbound;
-                let mut channel = Box::new(Channel { sealer, opener, close, facts, nonce, options });
+                let Unbound { tokens, facts, options, .. } = *self.unbound;
+                let mut channel = Box::new(Channel { sealer, opener, tokens, facts, nonce, options });
                 channel.facts.inputs.options = Sha256Hash::of_secret(opened.body());
                 Ok(Answer::Accepted { next: HasOptions { channel }, opened })
             }
@@ -194,17 +209,29 @@ impl AwaitOptions {
         }
     }
 
-    fn bind(&self, reply: Vec<u8>) -> Result<(Sealer, Opener, ClientNonce, Opened), OpenError> {
+    /// Takes the client's `cancel`, which may be the first message under its N.
+    ///
+    /// # Errors
+    ///
+    /// A message that does not open, or shows another token, changes nothing.
+    pub fn cancel(self, envelope: Vec<u8>) -> Result<Cancelled, Dropped<Self>> {
+        let cancelled = self.bind(&envelope, Kind::Cancel).and_then(|(mut sealer, mut opener, _)| {
+            Cancelled::take(&mut sealer, &mut opener, &self.unbound.tokens.cancel, envelope)
+        });
+        cancelled.map_err(|OpenError| Dropped::new(self))
+    }
+
+    /// The keys under the N of a message of this kind, which nobody has vouched for yet.
+    fn bind(&self, envelope: &[u8], kind: Kind) -> Result<(Sealer, Opener, ClientNonce), OpenError> {
         let Unbound { exporter, enc, attempt, max_bytes, .. } = &*self.unbound;
-        let header = Header::decode(&reply).ok_or(OpenError)?;
-        if header.kind != Kind::OptionsReply || header.attempt != *attempt {
+        let header = Header::decode(envelope).ok_or(OpenError)?;
+        if header.kind != kind || header.attempt != *attempt {
             return Err(OpenError);
         }
         let nonce = ClientNonce::from_header(&header);
         let keys = SessionKeys::derive(exporter, &nonce);
-        let (sealer, mut opener) = keys.for_worker(*attempt, enc, &nonce, *max_bytes);
-        let (_, opened) = opener.open(Kind::OptionsReply, reply, |opened| answers(opened, 0))?;
-        Ok((sealer, opener, nonce, opened))
+        let (sealer, opener) = keys.for_worker(*attempt, enc, &nonce, *max_bytes);
+        Ok((sealer, opener, nonce))
     }
 }
 
@@ -212,7 +239,7 @@ impl AwaitOptions {
 struct Channel {
     sealer: Sealer,
     opener: Opener,
-    close: Sha256Hash,
+    tokens: TokenHashes,
     facts: Facts,
     nonce: ClientNonce,
     /// The `options` envelope, as it was sent.
@@ -370,8 +397,8 @@ impl AwaitStatus {
     ///
     /// A reply that does not open changes nothing.
     pub fn receive(mut self, reply: Vec<u8>) -> Received<Closure, Self> {
-        let Channel { opener, close, .. } = &mut *self.channel;
-        let closes = |opened: &Opened| opened.head().close.filter(|token| closes(token, close));
+        let Channel { opener, tokens, .. } = &mut *self.channel;
+        let closes = |opened: &Opened| opened.head().close.filter(|token| closes(token, &tokens.close));
         let accept = |opened: &Opened| {
             answers(opened, self.request) && (opened.head().error.is_some() || closes(opened).is_some())
         };
@@ -416,6 +443,69 @@ impl AwaitAcknowledgement {
     }
 }
 
+/// The client has cancelled the job, as its token proves. The keys are gone; the answer is kept for a client
+/// that missed it.
+pub struct Cancelled {
+    token: [u8; 32],
+    request: Sha256Hash,
+    reply: Vec<u8>,
+}
+
+impl Cancelled {
+    /// Takes a `cancel` that shows the token of the job, and seals the answer.
+    fn take(
+        sealer: &mut Sealer,
+        opener: &mut Opener,
+        cancel: &Sha256Hash,
+        envelope: Vec<u8>,
+    ) -> Result<Self, OpenError> {
+        let request = Sha256Hash::of(&envelope);
+        let shows = |opened: &Opened| {
+            opened.head().cancel.as_ref().is_some_and(|token| Sha256Hash::of_secret(token) == *cancel)
+        };
+        let (number, opened) = opener.open(Kind::Cancel, envelope, shows)?;
+        let token = opened.head().cancel.ok_or(OpenError)?;
+        let head = Head { re: Int::try_from(number).ok(), ..Head::default() };
+        // Without a number left, the client hears of it by the record.
+        let reply = sealer.seal(Kind::CancelReply, head, Empty).map_or_else(|_| Vec::new(), |(_, reply)| reply);
+        Ok(Self { token, request, reply })
+    }
+
+    /// The job's cancel token: with it, the record says that the client has cancelled the job.
+    pub fn token(&self) -> [u8; 32] {
+        self.token
+    }
+
+    /// The answer to the client.
+    pub fn reply(&self) -> &[u8] {
+        &self.reply
+    }
+
+    /// The answer again, if `envelope` is the `cancel` that was taken.
+    pub fn repeat(&self, envelope: &[u8]) -> Option<&[u8]> {
+        (Sha256Hash::of(envelope) == self.request).then_some(&self.reply)
+    }
+}
+
+/// States in which N is bound and the client can cancel.
+macro_rules! cancels {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// Takes the client's `cancel`.
+            ///
+            /// # Errors
+            ///
+            /// A message that does not open, or shows another token, changes nothing.
+            pub fn cancel(mut self, envelope: Vec<u8>) -> Result<Cancelled, Dropped<Self>> {
+                let Channel { sealer, opener, tokens, .. } = &mut *self.channel;
+                let cancelled = Cancelled::take(sealer, opener, &tokens.cancel, envelope);
+                cancelled.map_err(|OpenError| Dropped::new(self))
+            }
+        }
+    )*};
+}
+cancels!(HasOptions AwaitPayload HasPayload AwaitStatus AwaitAcknowledgement);
+
 /// States from which a worker can report progress and log lines.
 macro_rules! reports {
     ($($name:ident)*) => {$(
@@ -434,7 +524,7 @@ macro_rules! reports {
 }
 reports!(HasOptions AwaitPayload HasPayload);
 
-debug_as_name!(Offer AwaitOptions HasOptions AwaitPayload HasPayload AwaitStatus AwaitAcknowledgement);
+debug_as_name!(Offer AwaitOptions HasOptions AwaitPayload HasPayload AwaitStatus AwaitAcknowledgement Cancelled);
 
 /// Whether `payload` is the one that a job's `input` binds, which is SHA-256(salt ‖ SHA-256(payload)). The
 /// salt comes with the payload, in the head.

@@ -27,10 +27,14 @@ pub enum Kind {
     ReadyReply,
     /// Client to worker: the reply to `done`.
     DoneReply,
+    /// Client to worker: the job is cancelled.
+    Cancel,
+    /// Worker to client: the reply to `cancel`.
+    CancelReply,
 }
 
 impl Kind {
-    const ALL: [(Self, u8); 7] = [
+    const ALL: [(Self, u8); 9] = [
         (Self::Options, 0x01),
         (Self::Ready, 0x02),
         (Self::Done, 0x03),
@@ -38,6 +42,8 @@ impl Kind {
         (Self::OptionsReply, 0x81),
         (Self::ReadyReply, 0x82),
         (Self::DoneReply, 0x83),
+        (Self::Cancel, 0x84),
+        (Self::CancelReply, 0x86),
     ];
 
     /// The kind with this byte; unknown kinds are dropped.
@@ -55,17 +61,21 @@ impl Kind {
             Self::OptionsReply => 0x81,
             Self::ReadyReply => 0x82,
             Self::DoneReply => 0x83,
+            Self::Cancel => 0x84,
+            Self::CancelReply => 0x86,
         }
     }
 
-    /// The last token of the subject that the worker sends this kind to, if it is the worker's.
+    /// The last token of the client's subject that the worker sends this kind to, if there is one.
     pub fn token(self) -> Option<&'static str> {
         match self {
             Self::Options => Some("options"),
             Self::Ready => Some("ready"),
             Self::Done => Some("done"),
             Self::Event => Some("event"),
-            Self::OptionsReply | Self::ReadyReply | Self::DoneReply => None,
+            Self::OptionsReply | Self::ReadyReply | Self::DoneReply | Self::Cancel | Self::CancelReply => {
+                None
+            }
         }
     }
 }

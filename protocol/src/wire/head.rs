@@ -53,6 +53,9 @@ pub struct Head {
     /// In the reply to a `done` without error: the job's close token.
     #[serde(skip_serializing_if = "Option::is_none", with = "token_member")]
     pub close: Option<[u8; 32]>,
+    /// In `cancel`: the job's cancel token.
+    #[serde(skip_serializing_if = "Option::is_none", with = "token_member")]
+    pub cancel: Option<[u8; 32]>,
     /// In a `done` without error: the receipt, a compact JWS.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "member::present")]
     pub receipt: Option<String>,
@@ -259,6 +262,8 @@ mod tests {
             r#"{"error":["bad_input",""]}"#,
             r#"{"error":null}"#,
             r#"{"close":null}"#,
+            r#"{"cancel":"AA"}"#,
+            r#"{"cancel":null}"#,
             r#"{"salt":"AA"}"#,
             r#"{"salt":null}"#,
             r#"{"receipt":null}"#,

@@ -10,6 +10,7 @@
 mod attacks;
 mod audit;
 mod bad_input;
+mod cancelling;
 mod certificates;
 mod certified;
 mod commands;

@@ -38,7 +38,9 @@ impl Attempt {
                     | Stage::AwaitPayload(_)
                     | Stage::AwaitStatus(_)
                     | Stage::AwaitAcknowledgement(_)) => (waiting, self.outstanding()),
-                    over @ (Stage::Closed(_) | Stage::Acknowledged | Stage::Over) => (over, None),
+                    over @ (Stage::Closed(_) | Stage::Acknowledged | Stage::Cancelled(_) | Stage::Over) => {
+                        (over, None)
+                    }
                 };
                 *stage = next;
                 match sealed {
@@ -90,7 +92,14 @@ impl Attempt {
                 times.closed_ms = steps::now();
                 Event::Closed { close: token, times }
             }
-            (Conclusion::Close | Conclusion::Fail | Conclusion::FailAsClient, _) => {
+            (Conclusion::Cancel, Stage::Cancelled(cancelled)) => {
+                let reason = Reason::new("cancelled", "the client cancelled the job");
+                let event = Event::Cancelled { cancel: Some(cancelled.token()), reason };
+                // It may have to be answered once more.
+                *self.stage() = Stage::Cancelled(cancelled);
+                event
+            }
+            (Conclusion::Close | Conclusion::Cancel | Conclusion::Fail | Conclusion::FailAsClient, _) => {
                 let error = match &interrupt {
                     Some(Interrupt::Client(error)) => Some(error),
                     _ => failure,
@@ -125,6 +134,7 @@ impl Attempt {
         let outcome = match event {
             Event::Closed { .. } => Outcome::Closed,
             Event::Finished => Outcome::Finished,
+            Event::Cancelled { .. } => Outcome::Cancelled,
             _ => Outcome::Failed,
         };
         let attempt = self.holder.attempt.get();

@@ -136,6 +136,14 @@ impl Attempt {
         self.cancelled.cancel();
     }
 
+    /// Stops the work, if this is the client's `cancel`. The answer to it, again if it comes again.
+    pub(crate) fn cancel(&self, envelope: &[u8]) -> Option<Bytes> {
+        let answer = self.stage().cancel(envelope)?;
+        // The function is dropped, and the end that is recorded is the stage's.
+        self.interrupt(Interrupt::Ended);
+        Some(answer.into())
+    }
+
     fn interrupted(&self) -> Option<Interrupt> {
         self.interrupt.borrow().clone()
     }

@@ -52,6 +52,7 @@ pub(crate) async fn run(
         Err(error) => return refuse(process, &job, &taken, holder, error).await,
     };
     let attempt = Arc::new(Attempt::new(process.clone(), job, signers, holder, taken, offer));
+    hold.works(&attempt);
     // Aborted with this future: nobody keeps a message whose attempt nobody runs.
     let _keeper = AbortOnDropHandle::new(tokio::spawn(keep(attempt.clone(), hold.line.clone(), draining)));
     let failure = work(&attempt, function).await;

@@ -10,8 +10,8 @@ use subrosa_protocol::{
     session::{
         Dropped, PeerError,
         worker::{
-            Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, HasOptions, HasPayload,
-            Offer,
+            Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, Cancelled, HasOptions,
+            HasPayload, Offer,
         },
     },
     wire::Opened,
@@ -30,6 +30,8 @@ pub(crate) enum Stage {
     Closed([u8; 32]),
     /// The client knows that the job has failed.
     Acknowledged,
+    /// The client has cancelled the job, as its cancel token proves.
+    Cancelled(Cancelled),
     /// Over; nothing is left.
     Over,
 }
@@ -52,6 +54,7 @@ impl Stage {
         match self {
             Self::Closed(_) => Stand::Closed,
             Self::Acknowledged => Stand::Acknowledged,
+            Self::Cancelled(_) => Stand::Cancelled,
             Self::AwaitStatus(_) | Self::AwaitAcknowledgement(_) => Stand::Unanswered,
             Self::Offer(_)
             | Self::AwaitOptions(_)
@@ -96,6 +99,25 @@ impl Stage {
         }
     }
 
+    /// Tries a `cancel`, and gives its answer; none if it is no such message, or comes too late.
+    pub(crate) fn cancel(&mut self, envelope: &[u8]) -> Option<Vec<u8>> {
+        if let Self::Cancelled(cancelled) = self {
+            return cancelled.repeat(envelope).map(<[u8]>::to_vec);
+        }
+        let bytes = envelope.to_vec();
+        let (next, taken) = match self.take() {
+            Self::AwaitOptions(state) => cancelled(state.cancel(bytes), Self::AwaitOptions),
+            Self::HasOptions(state) => cancelled(state.cancel(bytes), Self::HasOptions),
+            Self::AwaitPayload(state) => cancelled(state.cancel(bytes), Self::AwaitPayload),
+            Self::HasPayload(state) => cancelled(state.cancel(bytes), Self::HasPayload),
+            Self::AwaitStatus(state) => cancelled(state.cancel(bytes), Self::AwaitStatus),
+            Self::AwaitAcknowledgement(state) => cancelled(state.cancel(bytes), Self::AwaitAcknowledgement),
+            other => (other, None),
+        };
+        *self = next;
+        taken
+    }
+
     fn judge<Next, Waiting>(
         &mut self,
         received: Result<Answer<Next>, Dropped<Waiting>>,
@@ -113,5 +135,19 @@ impl Stage {
                 Received::Dropped
             }
         }
+    }
+}
+
+/// Sorts what became of a `cancel`: the next state and the answer, or the state as it was.
+fn cancelled<Before>(
+    result: Result<Cancelled, Dropped<Before>>,
+    back: impl FnOnce(Before) -> Stage,
+) -> (Stage, Option<Vec<u8>>) {
+    match result {
+        Ok(cancelled) => {
+            let reply = cancelled.reply().to_vec();
+            (Stage::Cancelled(cancelled), Some(reply))
+        }
+        Err(dropped) => (back(dropped.session), None),
     }
 }

@@ -1,5 +1,6 @@
 //! The client's side: HPKE's recipient, who answers the worker's steps.
 
+mod cancel;
 mod launched;
 mod repeat;
 mod stored;
@@ -8,6 +9,7 @@ use thiserror::Error;
 
 use self::repeat::Latest;
 pub use self::{
+    cancel::{AwaitCancelled, Cancel, CancelTaken},
     launched::{Launched, Options, OptionsError},
     repeat::{Closed, REPEAT_AFTER_CLOSE_MS, Refused, Repeated},
     stored::{Stored, StoredResult},

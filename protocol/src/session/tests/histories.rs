@@ -47,8 +47,8 @@ fn assert_plenty(tally: &Tally, histories: u64) {
         pending > histories / 10 && answered > histories / 10 && untrusted > histories / 50,
         "{tally:#?}"
     );
-    let Tally { results, failed, refused, unproven, .. } = *tally;
-    assert!(unproven > histories / 1000, "{tally:#?}");
+    let Tally { results, failed, refused, unproven, cancelled, .. } = *tally;
+    assert!(unproven > histories / 1000 && cancelled > histories / 50, "{tally:#?}");
     assert!(results > histories / 2 && failed > histories / 50 && refused > histories / 50, "{tally:#?}");
 }
 

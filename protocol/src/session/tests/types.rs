@@ -28,6 +28,10 @@ fn states_print_their_names_only() {
     assert_eq!(name(&sent.next), "AwaitAcknowledgement");
     let Done::Failed(failure) = run.client.receive(sent.envelope, INBOX).unwrap() else { panic!() };
     assert_eq!(name(&failure.session), "OwesAcknowledgement");
+    let cancel = until_has_payload(&mut world);
+    let sealed = cancel.client.cancel(CANCEL).unwrap();
+    assert_eq!(name(&sealed.next), "AwaitCancelled");
+    assert_eq!(name(&cancel.worker.cancel(sealed.envelope).unwrap()), "Cancelled");
     let run = until_done(&mut world);
     assert_eq!((name(&run.client), name(&run.worker)), ("OwesStatus".into(), "AwaitStatus".into()));
 }
@@ -44,6 +48,8 @@ fn states_go_between_threads() {
     goes::<client::OwesAcknowledgement>();
     goes::<client::Refused>();
     goes::<client::Closed>();
+    goes::<client::AwaitCancelled>();
+    goes::<worker::Cancelled>();
     goes::<Offer>();
     goes::<AwaitOptions>();
     goes::<HasOptions>();

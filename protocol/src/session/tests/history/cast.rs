@@ -16,6 +16,8 @@ use subrosa_protocol::{
 pub(super) const START_MS: u64 = 1_800_000_000_000;
 /// The close token of all jobs.
 pub(super) const TOKEN: [u8; 32] = [0xC1; 32];
+/// The cancel token of all jobs.
+pub(super) const CANCEL: [u8; 32] = [0xCA; 32];
 pub(super) const MAX_ATTEMPTS: u16 = 3;
 /// Larger envelopes do not fit one message.
 pub(super) const MAX_BYTES: usize = 1500;
@@ -124,7 +126,7 @@ fn job(number: JobNumber) -> Job {
         expires_ms: START_MS + 60_000,
         timeout_ms: 60_000,
         max_attempts: MAX_ATTEMPTS,
-        cancel: Sha256Hash([0; 32]),
+        cancel: Sha256Hash::of(CANCEL),
         close: Sha256Hash::of(Sha256Hash::of(TOKEN).0),
         input: None,
     };

@@ -4,18 +4,19 @@ use std::mem;
 
 use rand::rngs::StdRng;
 use subrosa_protocol::{
+    encoding::b64u,
     identity::{Thumbprint, Trust},
     receipt::{Receipt, ReceiptError},
     refusal::StepCode,
     session::client::{
-        AwaitDone, AwaitReady, Closed, Done, Failure, Launched, Options, OptionsError, OwesAcknowledgement,
+        AwaitCancelled, AwaitDone, AwaitReady, Cancel, Closed, Done, Failure, Launched, Options, OptionsError, OwesAcknowledgement,
         OwesOptions, OwesPayload, OwesRefusal, OwesStatus, Ready, Refused, Repeated, Reply,
     },
     wire::{ErrorMember, Event, Kind, Opened, SealError},
 };
 
 use super::{
-    cast::{CAST, JobNumber, MAX_BYTES, TOKEN, client_key},
+    cast::{CANCEL, CAST, JobNumber, MAX_BYTES, TOKEN, client_key},
     event::Act,
     letter::{Inbox, LetterId, Said, SessionId},
     utterance::{Utterance, error},
@@ -46,6 +47,7 @@ pub(super) enum End {
     Failed(ErrorMember),
     /// The client's own error.
     Refused(ErrorMember),
+    Cancelled,
 }
 
 pub(super) enum Stage {
@@ -58,6 +60,10 @@ pub(super) enum Stage {
     OwesRefusal(OwesRefusal, ReceiptError),
     OwesAcknowledgement(OwesAcknowledgement, ErrorMember),
     Over(Closed),
+    /// It has cancelled the job.
+    Cancelling(AwaitCancelled),
+    /// And the worker knows.
+    Cancelled,
 }
 
 /// A step that was taken, as the histories remember it.
@@ -117,6 +123,9 @@ impl Client {
             let again = closed.repeat(&envelope, now_ms);
             return again.map_or(Verdict::Dropped, |reply| Verdict::Answered(reply.to_vec()));
         }
+        if self.has_cancelled() {
+            return Verdict::Dropped;
+        }
         if kind == Kind::Event {
             return self.stage.event(envelope).map_or(Verdict::Dropped, |event| {
                 let Event::Progress { message, .. } = event else { panic!("no worker logs here") };
@@ -167,9 +176,53 @@ impl Client {
         verdict
     }
 
+    /// Takes the worker's answer to a `cancel`, if this is it.
+    pub(super) fn receive_cancelled(&mut self, reply: Vec<u8>) -> Verdict {
+        let (stage, verdict) = match mem::replace(&mut self.stage, Stage::Waiting) {
+            Stage::Cancelling(state) => match state.receive(reply) {
+                Ok(_) => (Stage::Cancelled, taken(Kind::CancelReply, String::new())),
+                Err(dropped) => (Stage::Cancelling(dropped.session), Verdict::Dropped),
+            },
+            other => (other, Verdict::Dropped),
+        };
+        self.stage = stage;
+        verdict
+    }
+
+    /// Lets the application cancel the job, if there is a session.
+    pub(super) fn cancel(&mut self, now_ms: u64) -> Option<(Said, Vec<u8>)> {
+        let sealed = match mem::replace(&mut self.stage, Stage::Waiting) {
+            Stage::OwesOptions(state) => state.cancel(CANCEL),
+            Stage::AwaitReady(state) => state.cancel(CANCEL),
+            Stage::OwesPayload(state) => state.cancel(CANCEL),
+            Stage::AwaitDone(state) => state.cancel(CANCEL),
+            Stage::OwesStatus(state, _) => state.cancel(CANCEL),
+            Stage::OwesRefusal(state, _) => state.cancel(CANCEL),
+            Stage::OwesAcknowledgement(state, _) => state.cancel(CANCEL),
+            other => {
+                self.stage = other;
+                return None;
+            }
+        };
+        let Cancel { next, envelope } = sealed.unwrap();
+        self.stage = Stage::Cancelling(next);
+        self.end = Some((End::Cancelled, now_ms));
+        self.launched = None;
+        Some((Said { kind: Kind::Cancel, text: b64u(CANCEL), is_error: false }, envelope))
+    }
+
+    /// Whether a session is live.
+    pub(super) fn is_live(&self) -> bool {
+        !matches!(self.stage, Stage::Waiting | Stage::Over(_)) && !self.has_cancelled()
+    }
+
+    pub(super) fn has_cancelled(&self) -> bool {
+        matches!(self.stage, Stage::Cancelling(_) | Stage::Cancelled)
+    }
+
     /// Whether it is the application's turn.
     pub(super) fn owes(&self) -> bool {
-        !matches!(self.stage, Stage::Waiting | Stage::AwaitReady(_) | Stage::AwaitDone(_) | Stage::Over(_))
+        self.is_live() && !matches!(self.stage, Stage::AwaitReady(_) | Stage::AwaitDone(_))
     }
 
     /// Lets the application say `text`, if it is its turn.
@@ -278,12 +331,14 @@ impl Stage {
             Self::OwesRefusal(..) => "OwesRefusal",
             Self::OwesAcknowledgement(..) => "OwesAcknowledgement",
             Self::Over(_) => "Over",
+            Self::Cancelling(_) => "Cancelling",
+            Self::Cancelled => "Cancelled",
         }
     }
 
     fn event(&mut self, envelope: Vec<u8>) -> Option<Event> {
         match self {
-            Self::Waiting | Self::Over(_) => None,
+            Self::Waiting | Self::Over(_) | Self::Cancelling(_) | Self::Cancelled => None,
             Self::OwesOptions(state) => state.event(envelope).ok(),
             Self::AwaitReady(state) => state.event(envelope).ok(),
             Self::OwesPayload(state) => state.event(envelope).ok(),
@@ -296,7 +351,7 @@ impl Stage {
 
     fn repeated(&mut self, envelope: &[u8], reply_to: &str) -> Repeated<'_> {
         match self {
-            Self::Waiting | Self::Over(_) => Repeated::No,
+            Self::Waiting | Self::Over(_) | Self::Cancelling(_) | Self::Cancelled => Repeated::No,
             Self::OwesOptions(state) => state.repeated(envelope, reply_to),
             Self::AwaitReady(state) => state.repeated(envelope, reply_to),
             Self::OwesPayload(state) => state.repeated(envelope, reply_to),

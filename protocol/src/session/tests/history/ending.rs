@@ -30,6 +30,8 @@ impl World {
         if let Some(at) = self.under_way.iter().position(|mail| self.job_of(mail.to) == Some(job)) {
             let mail = self.under_way.remove(at).expect("it is there");
             self.arrive(mail);
+        } else if self.resend_cancel(job) {
+            // It goes on when that has arrived.
         } else if self.client(job).owes() {
             self.client_acts(job, Act::Go);
         } else if self.workers[worker.0].can_act() && !self.is_over(job) {
@@ -51,7 +53,8 @@ impl World {
     fn job_of(&self, to: Address) -> Option<JobNumber> {
         match to {
             Address::Client { job, .. } => Some(job),
-            Address::Inbox(Inbox::Worker(id)) => Some(self.workers[id.0].job),
+            Address::Inbox(Inbox::Worker(id)) | Address::Control(id) => Some(self.workers[id.0].job),
+            Address::Canceller(job) => Some(job),
             Address::Inbox(Inbox::Elsewhere) => None,
         }
     }
@@ -110,6 +113,7 @@ impl World {
                 (End::Result(_), stage) => matches!(stage, Stage::Closed),
                 (End::Failed(_), stage) => matches!(stage, Stage::Acknowledged),
                 (End::Refused(_), stage) => matches!(stage, Stage::Failed),
+                (End::Cancelled, stage) => matches!(stage, Stage::Cancelled(_)),
             };
             assert!(knows, "the job is {end:?} here and {} there", worker.stage.name());
         }

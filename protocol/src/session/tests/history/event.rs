@@ -30,6 +30,8 @@ pub(in super::super) enum Event {
     Resend { worker: u8 },
     /// The client's application answers what it owes.
     ClientActs { job: u8, act: Act },
+    /// The client's application cancels the job, if there is a session.
+    Cancel { job: u8 },
     /// The worker's function goes on.
     WorkerActs { worker: u8, act: Act },
     /// The client's process dies, and another one goes on with the same job and key.
@@ -77,6 +79,10 @@ pub(in super::super) enum Target {
     Client { job: u8, kind: Kind, inbox: u8 },
     /// In the inbox of a worker's step.
     Worker { worker: u8 },
+    /// Where a worker can be cancelled.
+    Control { worker: u8 },
+    /// Where a client waits to hear that its worker knows.
+    Canceller { job: u8 },
 }
 
 /// What an application does when it is its turn.
@@ -122,8 +128,9 @@ impl Event {
             194..=201 => Self::Attempt { job: a, identity: b, number: c, large_first: d & 1 == 1 },
             202..=207 => Self::Resend { worker: a },
             208..=225 => Self::ClientActs { job: a, act: Act::from_byte(b) },
-            226..=246 => Self::WorkerActs { worker: a, act: Act::from_byte(b) },
-            247..=249 => Self::RestartClient { job: a },
+            226..=244 => Self::WorkerActs { worker: a, act: Act::from_byte(b) },
+            245..=247 => Self::Cancel { job: a },
+            248..=249 => Self::RestartClient { job: a },
             250..=252 => Self::CrashWorker { worker: a },
             253..=254 => Self::Trust,
             255 => Self::Wait { seconds: a },
@@ -163,8 +170,10 @@ impl Target {
         match byte & 7 {
             0..=2 => Self::Addressee,
             3 => Self::Sender,
+            5 if rest & 1 == 1 => Self::Canceller { job: rest & 3 },
             4 | 5 => Self::Client { job: rest & 3, kind: KINDS[usize::from(rest >> 2 & 3)], inbox: rest },
-            _ => Self::Worker { worker: rest },
+            6 => Self::Worker { worker: rest },
+            _ => Self::Control { worker: rest },
         }
     }
 }

@@ -17,6 +17,9 @@ impl World {
     /// What a client makes of a message that comes as `kind`; `letter` is the one that it is equal to.
     pub(super) fn expected_at_client(&self, job: JobNumber, kind: Kind, letter: Option<LetterId>) -> Verdict {
         let (Some(client), Some(letter)) = (&self.clients[job.0], letter) else { return Verdict::Dropped };
+        if client.has_cancelled() {
+            return Verdict::Dropped;
+        }
         let over = matches!(client.stage, Stage::Over(_));
         let in_time =
             client.end.as_ref().is_none_or(|(_, at_ms)| self.now_ms - at_ms <= REPEAT_AFTER_CLOSE_MS);
@@ -62,6 +65,39 @@ impl World {
                 Verdict::Unproven
             }
             () => taken(&sealed.said),
+        }
+    }
+
+    /// What a worker makes of a message where it can be cancelled.
+    pub(super) fn expected_at_control(&self, id: WorkerId, letter: Option<LetterId>) -> Verdict {
+        let Some(sealed) = letter.map(|letter| &self.letters[letter.0]) else { return Verdict::Dropped };
+        let Sealer::Session(session) = sealed.sealer else { return Verdict::Dropped };
+        let worker = &self.workers[id.0];
+        let live = self.sessions[session.0].peer == id && worker.bound.is_none_or(|bound| bound == session);
+        if !live || sealed.said.kind != Kind::Cancel {
+            return Verdict::Dropped;
+        }
+        match &worker.stage {
+            worker::Stage::Cancelled(cancelled) => Verdict::Answered(cancelled.reply().to_vec()),
+            worker::Stage::Closed
+            | worker::Stage::Acknowledged
+            | worker::Stage::Failed
+            | worker::Stage::Crashed => Verdict::Dropped,
+            _ => taken(&sealed.said),
+        }
+    }
+
+    /// What a client makes of a message where it waits to hear that its worker knows.
+    pub(super) fn expected_at_canceller(&self, job: JobNumber, letter: Option<LetterId>) -> Verdict {
+        let Some(sealed) = letter.map(|letter| &self.letters[letter.0]) else { return Verdict::Dropped };
+        let (Some(client), Sealer::Worker(id)) = (&self.clients[job.0], sealed.sealer) else {
+            return Verdict::Dropped;
+        };
+        let mine = client.session.is_some_and(|session| self.workers[id.0].bound == Some(session));
+        let waits = matches!(client.stage, Stage::Cancelling(_));
+        match mine && waits && sealed.said.kind == Kind::CancelReply {
+            true => taken(&Said { kind: Kind::CancelReply, text: String::new(), is_error: false }),
+            false => Verdict::Dropped,
         }
     }
 

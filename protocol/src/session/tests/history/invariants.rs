@@ -155,13 +155,24 @@ fn invariant_nothing_can_be_read_on_the_way(world: &mut World) {
 /// A worker has heard options, payload and status of one session: each once, in this order, and unchanged.
 fn invariant_the_clients_words_reach_one_worker_in_order(id: SessionId, session: &Session, worker: &Worker) {
     let worker_failed = session.heard.iter().any(|said| said.is_error);
-    assert_in_order(&session.said, [Kind::OptionsReply, Kind::ReadyReply, Kind::DoneReply], worker_failed);
+    let (words, cancels) = without_cancel(&session.said);
+    assert_in_order(words, [Kind::OptionsReply, Kind::ReadyReply, Kind::DoneReply], worker_failed);
     if worker.bound == Some(id) {
-        assert!(worker.heard.len() <= session.said.len());
-        for (heard, said) in worker.heard.iter().zip(&session.said) {
+        let (heard, cancelled) = without_cancel(&worker.heard);
+        assert!(cancels || !cancelled, "only the client of the session cancels");
+        assert!(heard.len() <= words.len());
+        for (heard, said) in heard.iter().zip(words) {
             // What comes with an acknowledgement is not handed out.
             assert!(heard == said || (heard.kind == Kind::DoneReply && heard.text.is_empty()));
         }
+    }
+}
+
+/// What was said before a `cancel`, which may come at any time and is the last word; and whether there is one.
+fn without_cancel(said: &[Said]) -> (&[Said], bool) {
+    match said.split_last() {
+        Some((last, before)) if last.kind == Kind::Cancel => (before, true),
+        _ => (said, false),
     }
 }
 
@@ -219,7 +230,7 @@ fn invariant_a_client_waits_for_its_job_above_the_highest_attempt(world: &World,
     }
 }
 
-/// A job that is over for its client has the worker's result, the worker's error or the client's own.
+/// A job that is over for its client has the worker's result, the worker's error or the client's own, or it has cancelled it.
 fn invariant_a_job_has_one_end(world: &World, job: JobNumber) {
     use super::client::End;
 
@@ -237,6 +248,7 @@ fn invariant_a_job_has_one_end(world: &World, job: JobNumber) {
             let done = Said { kind: Kind::Done, text: error.message.clone(), is_error: true };
             assert_eq!(heard, Some(&done));
         }
+        End::Cancelled => assert!(said.is_some_and(|said| said.kind == Kind::Cancel)),
         End::Refused(error) => {
             assert!(said.is_some_and(|said| said.is_error && said.text == error.message));
         }

@@ -68,6 +68,10 @@ impl Inbox {
 pub(super) enum Address {
     Client { job: JobNumber, kind: Kind, inbox: Inbox },
     Inbox(Inbox),
+    /// A worker's process, where it can be cancelled.
+    Control(WorkerId),
+    /// A client's inbox, where it hears that the worker knows.
+    Canceller(JobNumber),
 }
 
 /// A message under way.

@@ -41,6 +41,7 @@ pub(super) struct Tally {
     pub(super) results: u64,
     pub(super) failed: u64,
     pub(super) refused: u64,
+    pub(super) cancelled: u64,
     pub(super) used_up: u64,
 }
 
@@ -61,6 +62,7 @@ impl Tally {
             Some(End::Result(_)) => &mut self.results,
             Some(End::Failed(_)) => &mut self.failed,
             Some(End::Refused(_)) => &mut self.refused,
+            Some(End::Cancelled) => &mut self.cancelled,
             None => &mut self.used_up,
         } += 1;
     }

@@ -4,14 +4,15 @@ use std::mem;
 
 use rand::rngs::StdRng;
 use subrosa_protocol::{
+    encoding::b64u,
     id::Attempt,
     launch::Signers,
     receipt::Salt,
     session::{
         Dropped, PeerError,
         worker::{
-            Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, HasOptions, HasPayload,
-            Issue, Offer, Sent, Setup,
+            Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, Cancelled, HasOptions,
+            HasPayload, Issue, Offer, Sent, Setup,
         },
     },
     wire::{Event, Kind},
@@ -38,6 +39,8 @@ pub(super) enum Stage {
     Acknowledged,
     /// The client answered with an error.
     Failed,
+    /// The client has cancelled the job.
+    Cancelled(Cancelled),
     Crashed,
 }
 
@@ -113,6 +116,35 @@ impl Worker {
         };
         self.stage = stage;
         verdict
+    }
+
+    /// Takes what came where it can be cancelled, if that is a `cancel` of its client.
+    pub(super) fn control(&mut self, envelope: Vec<u8>) -> Verdict {
+        if let Stage::Cancelled(cancelled) = &self.stage {
+            let again = cancelled.repeat(&envelope);
+            return again.map_or(Verdict::Dropped, |reply| Verdict::Answered(reply.to_vec()));
+        }
+        let (stage, verdict) = match mem::replace(&mut self.stage, Stage::Crashed) {
+            Stage::AwaitOptions(state) => cancelled(state.cancel(envelope), Stage::AwaitOptions),
+            Stage::HasOptions(state) => cancelled(state.cancel(envelope), Stage::HasOptions),
+            Stage::AwaitPayload(state) => cancelled(state.cancel(envelope), Stage::AwaitPayload),
+            Stage::HasPayload(state) => cancelled(state.cancel(envelope), Stage::HasPayload),
+            Stage::AwaitStatus(state) => cancelled(state.cancel(envelope), Stage::AwaitStatus),
+            Stage::AwaitAcknowledgement(state) => {
+                cancelled(state.cancel(envelope), Stage::AwaitAcknowledgement)
+            }
+            other => (other, Verdict::Dropped),
+        };
+        self.stage = stage;
+        verdict
+    }
+
+    /// The answer to the `cancel` that it has taken.
+    pub(super) fn cancel_reply(&self) -> Option<&[u8]> {
+        match &self.stage {
+            Stage::Cancelled(cancelled) => Some(cancelled.reply()),
+            _ => None,
+        }
     }
 
     /// Lets the function say `text`, if it is its turn.
@@ -202,6 +234,19 @@ fn judge<Next, Waiting>(
     }
 }
 
+fn cancelled<Before>(
+    received: Result<Cancelled, Dropped<Before>>,
+    back: impl FnOnce(Before) -> Stage,
+) -> (Stage, Verdict) {
+    match received {
+        Ok(cancelled) => {
+            let token = b64u(cancelled.token());
+            (Stage::Cancelled(cancelled), taken(Kind::Cancel, token, false))
+        }
+        Err(Dropped { session, .. }) => (back(session), Verdict::Dropped),
+    }
+}
+
 fn sent<S, E: std::fmt::Debug>(
     kind: Kind,
     sent: Result<Sent<S>, E>,
@@ -223,6 +268,7 @@ impl Stage {
             Self::Closed => "Closed",
             Self::Acknowledged => "Acknowledged",
             Self::Failed => "Failed",
+            Self::Cancelled(_) => "Cancelled",
             Self::Crashed => "Crashed",
         }
     }

@@ -124,6 +124,13 @@ impl World {
                     self.client_acts(owing[at], act);
                 }
             }
+            Event::Cancel { job } => {
+                let live = |job: &JobNumber| self.clients[job.0].as_ref().is_some_and(Client::is_live);
+                let live: Vec<_> = JobNumber::ALL.into_iter().filter(live).collect();
+                if let Some(at) = usize::from(job).checked_rem(live.len()) {
+                    self.client_cancels(live[at]);
+                }
+            }
             Event::WorkerActs { worker, act } => {
                 let can_act = if act == Act::Report { Worker::can_report } else { Worker::can_act };
                 if let Some(worker) = self.choose_worker(worker, can_act) {
@@ -233,6 +240,31 @@ impl World {
         }
     }
 
+    fn client_cancels(&mut self, job: JobNumber) {
+        let now_ms = self.now_ms;
+        let Some((said, bytes)) = self.client(job).cancel(now_ms) else { return };
+        let letter = LetterId(self.letters.len());
+        let session = self.client(job).session.expect("only a session is cancelled over it");
+        self.sessions[session.0].said.push(said.clone());
+        self.letters.push(Letter { bytes, sealer: Sealer::Session(session), said });
+        self.under_way.push_back(Mail { letter, to: self.addressee(letter) });
+    }
+
+    /// The client sends its `cancel` again, as the same bytes; false if it has no need to.
+    pub(super) fn resend_cancel(&mut self, job: JobNumber) -> bool {
+        let client = self.client(job);
+        let Some(session) = client.session.filter(|_| matches!(client.stage, client::Stage::Cancelling(_)))
+        else {
+            return false;
+        };
+        let is_it = |letter: &Letter| {
+            letter.sealer == Sealer::Session(session) && letter.said.kind == Kind::Cancel
+        };
+        let letter = LetterId(self.letters.iter().position(is_it).expect("it was sent"));
+        self.under_way.push_back(Mail { letter, to: self.addressee(letter) });
+        true
+    }
+
     fn answer(&mut self, letter: LetterId, inbox: Inbox) {
         if let Inbox::Worker(_) = inbox {
             self.under_way.push_back(Mail { letter, to: Address::Inbox(inbox) });
@@ -245,7 +277,13 @@ impl World {
         match letter.sealer {
             Sealer::Worker(id) => {
                 let job = self.workers[id.0].job;
-                Address::Client { job, kind: letter.said.kind, inbox: Inbox::Worker(id) }
+                match letter.said.kind {
+                    Kind::CancelReply => Address::Canceller(job),
+                    kind => Address::Client { job, kind, inbox: Inbox::Worker(id) },
+                }
+            }
+            Sealer::Session(id) if letter.said.kind == Kind::Cancel => {
+                Address::Control(self.sessions[id.0].peer)
             }
             Sealer::Session(id) => Address::Inbox(Inbox::Worker(self.sessions[id.0].peer)),
         }
@@ -286,6 +324,11 @@ impl World {
                 Some(worker) => Address::Inbox(Inbox::Worker(worker)),
                 None => return,
             },
+            (Target::Control { worker }, _) => match self.choose_worker(worker, |_| true) {
+                Some(worker) => Address::Control(worker),
+                None => return,
+            },
+            (Target::Canceller { job }, _) => Address::Canceller(JobNumber::from_byte(job)),
             (Target::Addressee | Target::Sender, None) => {
                 Address::Client { job: JobNumber(0), kind: Kind::Done, inbox: Inbox::Elsewhere }
             }
@@ -305,6 +348,8 @@ impl World {
             Address::Client { job, kind, inbox } => self.deliver_to_client(job, kind, inbox, bytes, letter),
             Address::Inbox(Inbox::Worker(id)) => self.deliver_to_worker(id, bytes, letter),
             Address::Inbox(Inbox::Elsewhere) => {}
+            Address::Control(id) => self.deliver_to_control(id, bytes, letter),
+            Address::Canceller(job) => self.deliver_to_canceller(job, bytes, letter),
         }
     }
 
@@ -384,7 +429,43 @@ impl World {
         }
     }
 
+    fn deliver_to_control(&mut self, id: WorkerId, bytes: Vec<u8>, letter: Option<LetterId>) {
+        let place = Place::Worker(id);
+        let (expected, before) = (self.expected_at_control(id, letter), self.snapshot(place));
+        let verdict = self.workers[id.0].control(bytes);
+        self.tally.count(&verdict);
+        let after = self.snapshot(place);
+        invariants::check_delivery(&Delivery { place, before, after, expected, verdict: &verdict });
+        match (verdict, letter.map(|letter| self.letters[letter.0].sealer)) {
+            (Verdict::Taken(said), Some(Sealer::Session(session))) => {
+                let text = self.fresh_text();
+                let worker = &mut self.workers[id.0];
+                worker.bound = Some(session);
+                worker.heard.push(said);
+                let reply = worker.cancel_reply().expect("it has taken it").to_vec();
+                self.worker_sends(id, Said { kind: Kind::CancelReply, text, is_error: false }, reply);
+            }
+            (Verdict::Answered(reply), _) => {
+                let sent = self.letters.iter().position(|letter| letter.bytes == reply);
+                let letter = LetterId(sent.expect("it was sent before"));
+                self.under_way.push_back(Mail { letter, to: self.addressee(letter) });
+            }
+            _ => {}
+        }
+    }
+
+    fn deliver_to_canceller(&mut self, job: JobNumber, bytes: Vec<u8>, letter: Option<LetterId>) {
+        self.client(job);
+        let place = Place::Client(job);
+        let (expected, before) = (self.expected_at_canceller(job, letter), self.snapshot(place));
+        let verdict = self.client(job).receive_cancelled(bytes);
+        self.tally.count(&verdict);
+        let after = self.snapshot(place);
+        invariants::check_delivery(&Delivery { place, before, after, expected, verdict: &verdict });
+    }
+
     pub(super) fn is_over(&self, job: JobNumber) -> bool {
-        matches!(&self.clients[job.0], Some(Client { stage: client::Stage::Over(_), .. }))
+        let over = |client: &Client| matches!(client.stage, client::Stage::Over(_));
+        self.clients[job.0].as_ref().is_some_and(|client| over(client) || client.has_cancelled())
     }
 }
