@@ -115,15 +115,16 @@ def check_message(case):
     if case["receiver"] == "client":
         nonces = [bytes.fromhex(nonce) for nonce in case["nonces"]]
         signers, trust = case.get("signers", []), Trust(case.text("trust"))
-        receiver, own = Client(job, case.bytes("client_secret"), nonces, trust, signers), 0x80
+        receiver = Client(job, case.bytes("client_secret"), nonces, trust, signers)
     elif case["receiver"] == "worker":
         secret, seed = case.bytes("worker_secret"), case.bytes("worker_seed")
-        receiver, own = Worker(job, secret, case["attempt"], seed, case["instance"]), 0
+        receiver = Worker(job, secret, case["attempt"], seed, case["instance"])
     else:
         raise Disagreement("there is no such receiver")
     try:
         for old in past:
-            (receiver.sent if old[1] & 0x80 == own else receiver.receive)(old)
+            own = message.by_client(old[1]) == (case["receiver"] == "client")
+            (receiver.sent if own else receiver.receive)(old)
     except Refused as refusal:
         raise Disagreement(f"`past` is refused: {refusal.fault}") from None
     for forged in case.get("dropped", []):

@@ -10,9 +10,14 @@ from texts import b64u_decode, integer, read_object, text
 
 OPTIONS, READY, DONE, EVENT = 0x01, 0x02, 0x03, 0x04
 OPTIONS_REPLY, READY_REPLY, DONE_REPLY = 0x81, 0x82, 0x83
-KINDS = (OPTIONS, READY, DONE, EVENT, OPTIONS_REPLY, READY_REPLY, DONE_REPLY)
+CANCEL, CANCEL_REPLY = 0x84, 0x86
+KINDS = (OPTIONS, READY, DONE, EVENT, OPTIONS_REPLY, READY_REPLY, DONE_REPLY, CANCEL, CANCEL_REPLY)
 CODES = "bad_input handler_failed cancelled timeout too_large internal unknown_stream".split()
 LEVELS = ("debug", "info", "warn", "error")
+
+
+def by_client(kind):
+    return kind & 0x80 != 0 and kind != CANCEL_REPLY
 
 
 @dataclass
@@ -80,7 +85,7 @@ def read_head(data):
     for member in ("worker", "receipt", "cert"):
         if member in head:
             text(head[member], member)
-    for member, length in (("instance", 16), ("close", 32), ("salt", 32)):
+    for member, length in (("instance", 16), ("close", 32), ("cancel", 32), ("salt", 32)):
         if member in head:
             b64u_decode(head[member], member, length)
     if "event" in head:

@@ -4,6 +4,8 @@ import hpke
 import jose
 from jose import thumbprint, verify_compact
 from message import (
+    CANCEL,
+    CANCEL_REPLY,
     DONE,
     DONE_REPLY,
     EVENT,
@@ -46,6 +48,10 @@ class Client:
         require((header.attempt, header.key) == (self.highest, self.nonce), "past")
         opened = open_envelope(self.to_worker, envelope)
         head = opened.head
+        if header.kind == CANCEL:
+            require(self.state not in ("launched", "over", "cancelling"), "past")
+            self.state, self.cancel = "cancelling", header.number
+            return
         self.said[header.kind] = opened.body
         expected = {"owes options": OPTIONS_REPLY, "owes payload": READY_REPLY, "owes status": DONE_REPLY}
         require(expected.get(self.state) == header.kind and head.get("re") == self.latest[0], "past")
@@ -54,7 +60,10 @@ class Client:
 
     def receive(self, envelope):
         header = Header(envelope)
+        if header.kind == CANCEL_REPLY:
+            return self.receive_cancelled(header, envelope)
         require(header.kind in (OPTIONS, READY, DONE, EVENT), "kind" if self.state == "launched" else "session")
+        require(self.state != "cancelling", "state")
         if self.state != "launched" and envelope == self.latest[1]:
             raise Refused("number", "repeat")
         if header.kind == OPTIONS:
@@ -74,6 +83,14 @@ class Client:
         if header.kind != EVENT:
             self.latest = (header.number, envelope)
             self.state = "owes payload" if header.kind == READY else "owes status"
+        return opened
+
+    def receive_cancelled(self, header, envelope):
+        require(self.state == "cancelling", "state")
+        require((header.attempt, header.key) == (self.highest, self.enc), "session")
+        opened = open_envelope(self.to_client, envelope)
+        require(opened.head.get("re") == self.cancel, "re")
+        self.state = "over"
         return opened
 
     def check_receipt(self, header, opened):
@@ -131,6 +148,7 @@ class Worker:
         self.exporter = hpke.Exporter(secret, job.client_key, self.enc, job.client_key, job.info)
         self.nonce = None
         self.numbers = {}
+        self.over, self.cancel = False, None
 
     def sent(self, envelope):
         """A message of this worker's own."""
@@ -146,11 +164,15 @@ class Worker:
             self.sealed = open_envelope(self.exporter.to_client_key(self.nonce), envelope)
             if header.kind == DONE and "error" not in self.sealed.head:
                 require(read_receipt(self.sealed.head["receipt"])[1] == self.identity, "past")
-        if header.kind != EVENT:
+        if header.kind == CANCEL_REPLY:
+            require(self.sealed.head.get("re") == Header(self.cancel).number, "past")
+        elif header.kind != EVENT:
             self.step, self.waits_for = header.number, header.kind | 0x80
 
     def receive(self, envelope):
         header = Header(envelope)
+        if header.kind == CANCEL:
+            return self.receive_cancel(header, envelope)
         require(header.kind == self.waits_for, "state")
         require(header.attempt == self.attempt, "session")
         require(self.nonce is None or header.key == self.nonce, "session")
@@ -166,6 +188,20 @@ class Worker:
         self.nonce = header.key
         self.numbers[header.kind] = header.number
         self.waits_for = None
+        self.over = header.kind == DONE_REPLY or failed
+        return opened
+
+    def receive_cancel(self, header, envelope):
+        if envelope == self.cancel:
+            raise Refused("number", "repeat")
+        require(not self.over, "state")
+        require(header.attempt == self.attempt, "session")
+        require(self.nonce is None or header.key == self.nonce, "session")
+        opened = open_envelope(self.exporter.to_worker_key(header.key), envelope)
+        require("cancel" in opened.head, "cancel")
+        token = b64u_decode(opened.head["cancel"], "cancel", 32)
+        require(sha256(token) == b64u_decode(self.job.members["cancel"], "cancel"), "cancel")
+        self.nonce, self.over, self.cancel, self.waits_for = header.key, True, envelope, None
         return opened
 
     def check_input(self, opened):

@@ -45,9 +45,11 @@ enum How {
 }
 
 /// Says "over" when the job is over for the application, and "forgotten" when nothing is kept of it any more.
-/// The process stays, so that the test can look into its memory. SIGUSR1 makes it drop the job's handle.
+/// The process stays, so that the test can look into its memory. SIGUSR1 makes it drop the job's handle,
+/// SIGUSR2 cancel the job.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut give_up = signal(SignalKind::user_defined1())?;
+    let mut cancel = signal(SignalKind::user_defined2())?;
     let mut timing = Timing::default();
     // A token is shown only if the job's end is not learnt otherwise, and then before the test gives up.
     timing.settle = Duration::from_secs(25);
@@ -72,6 +74,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     match launched {
         Ok(job) => {
             say(&format!("launched {}", job.id()));
+            let canceller = job.canceller();
+            tokio::spawn(async move {
+                if cancel.recv().await.is_some() {
+                    canceller.cancel();
+                }
+            });
             tokio::select! {
                 outcome = job.result_bytes() => match outcome {
                     Ok(outcome) => {

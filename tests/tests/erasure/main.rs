@@ -35,6 +35,8 @@ enum End {
     Panic,
     /// The client drops the job's handle.
     Drop,
+    /// The client cancels the job.
+    Cancel,
     /// Nothing is done: the function runs out of time.
     Wait,
     /// A handler of the client's ends the job before the function is reached.
@@ -42,12 +44,13 @@ enum End {
 }
 
 /// The paths on which a job ends: what it is, the client's arguments, and what the test does.
-const PATHS: [(&str, &[&str], End); 11] = [
+const PATHS: [(&str, &[&str], End); 12] = [
     ("a result", &[], End::GoOn),
     ("the function fails", &[], End::Fail),
     ("the function panics", &[], End::Panic),
     ("the function takes too long", &["--timeout-ms=300"], End::Wait),
     ("the client drops the job", &[], End::Drop),
+    ("the client cancels the job", &[], End::Cancel),
     ("the handler of the options fails", &["--breaks=options", "--how=fails"], End::Before),
     ("the handler of the payload fails", &["--breaks=payload", "--how=fails"], End::Before),
     ("the handler of the status fails", &["--breaks=status", "--how=fails"], End::GoOn),
@@ -122,6 +125,7 @@ async fn end(end: End, client: &Probe, visitor: Visitor) {
         End::Fail => visitor.fail().await,
         End::Panic => visitor.panic().await,
         End::Drop => client.process.signal(Signal::USR1),
+        End::Cancel => client.process.signal(Signal::USR2),
         End::Wait | End::Before => visitor.is_gone().await,
     }
 }
@@ -150,7 +154,7 @@ async fn no_key_outlives_its_job_by_whatever_path_it_ends() {
         let secrets = told(&client, &worker);
         let public: &[&str] = match how {
             End::GoOn if path == "a result" => &["close token"],
-            End::Drop => &["cancel token"],
+            End::Drop | End::Cancel => &["cancel token"],
             _ => &[],
         };
         // It was shown in the open if the client did not learn of the end otherwise: the scan before has held

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The worker takes `cancel` and nothing that is like it; the client takes the answer and nothing like it.
-fn cancels<W>(
+fn cancels<W: std::fmt::Debug>(
     worker: W,
     Cancel { next, envelope }: Cancel,
     junk: &[Vec<u8>],

@@ -7,7 +7,7 @@ use subrosa_protocol::{
     identity::{Thumbprint, Trust},
     job::Job,
     session::client::{
-        AwaitDone, AwaitReady, Closed, Done, Launched, OptionsError, OwesAcknowledgement, OwesOptions,
+        AwaitCancelled, AwaitDone, AwaitReady, Closed, Done, Launched, OptionsError, OwesAcknowledgement, OwesOptions,
         OwesPayload, OwesRefusal, OwesStatus, Ready, Repeated,
     },
     wire::{Event, Header, Kind, OpenError},
@@ -44,6 +44,7 @@ enum State {
     OwesRefusal(OwesRefusal),
     OwesAcknowledgement(OwesAcknowledgement),
     Closed(Closed),
+    AwaitCancelled(AwaitCancelled),
 }
 
 impl Client {
@@ -101,6 +102,39 @@ impl Client {
         got
     }
 
+    fn send_cancel(&mut self, token: [u8; 32], envelope: &[u8]) -> Result<(), String> {
+        let sealed = match std::mem::replace(&mut self.state, State::Nothing) {
+            State::OwesOptions(session) => session.cancel(token),
+            State::AwaitReady(session) => session.cancel(token),
+            State::OwesPayload(session) => session.cancel(token),
+            State::AwaitDone(session) => session.cancel(token),
+            State::OwesStatus(session) => session.cancel(token),
+            State::OwesRefusal(session) => session.cancel(token),
+            State::OwesAcknowledgement(session) => session.cancel(token),
+            _ => return Err("cancels nothing".to_owned()),
+        };
+        let sealed = sealed.map_err(|error| error.to_string())?;
+        self.nonce = Header::decode(envelope).ok_or("has no header")?.key;
+        self.state = State::AwaitCancelled(sealed.next);
+        if sealed.envelope == envelope { Ok(()) } else { Err("becomes other bytes".to_owned()) }
+    }
+
+    fn receive_cancelled(&mut self, envelope: &[u8]) -> Result<Got, Refused> {
+        match std::mem::replace(&mut self.state, State::Nothing) {
+            State::AwaitCancelled(waiting) => match waiting.receive(envelope.to_vec()) {
+                Ok(_) => Ok(Got::Acknowledged),
+                Err(dropped) => {
+                    self.state = State::AwaitCancelled(dropped.session);
+                    Err("drop")
+                }
+            },
+            other => {
+                self.state = other;
+                Err("drop")
+            }
+        }
+    }
+
     fn receive_event(&mut self, envelope: &[u8]) -> Result<Event, OpenError> {
         let envelope = envelope.to_vec();
         match &mut self.state {
@@ -111,7 +145,7 @@ impl Client {
             State::OwesStatus(session) => session.event(envelope),
             State::OwesRefusal(session) => session.event(envelope),
             State::OwesAcknowledgement(session) => session.event(envelope),
-            State::Nothing | State::Closed(_) => Err(OpenError),
+            State::Nothing | State::Closed(_) | State::AwaitCancelled(_) => Err(OpenError),
         }
     }
 
@@ -125,7 +159,7 @@ impl Client {
             State::OwesRefusal(session) => session.repeated(envelope, INBOX),
             State::OwesAcknowledgement(session) => session.repeated(envelope, INBOX),
             State::Closed(closed) => return closed.repeat(envelope, NOW_MS).is_some(),
-            State::Nothing => Repeated::No,
+            State::Nothing | State::AwaitCancelled(_) => Repeated::No,
         };
         repeated != Repeated::No
     }
@@ -137,7 +171,7 @@ fn key(secret: [u8; 32]) -> RecipientKey {
 
 impl End for Client {
     fn sends(&self, kind: u8) -> bool {
-        kind & 0x80 != 0
+        kind & 0x80 != 0 && kind != Kind::CancelReply.byte()
     }
 
     fn send(&mut self, envelope: &[u8]) -> Result<(), String> {
@@ -146,6 +180,9 @@ impl End for Client {
         let context: [&[u8]; 2] = [b"subrosa/1 client to worker", &header.key];
         let plain = unseal(exporter, &context, envelope).ok_or("does not open")?;
         let (head, body) = (plain.head, plain.body);
+        if header.kind == Kind::Cancel {
+            return self.send_cancel(head.cancel.ok_or("shows no token")?, envelope);
+        }
         let wrong = |_| "cannot be sealed".to_owned();
         let (state, sealed) =
             match (std::mem::replace(&mut self.state, State::Nothing), head.error, head.close) {
@@ -186,6 +223,7 @@ impl End for Client {
         match Header::decode(envelope).ok_or("drop")?.kind {
             Kind::Options => self.receive_options(envelope),
             Kind::Event => self.receive_event(envelope).map(Got::Event).map_err(|_| "drop"),
+            Kind::CancelReply => self.receive_cancelled(envelope),
             _ => self.receive_step(envelope),
         }
     }

@@ -45,6 +45,8 @@ pub(crate) enum Got {
     Error(ErrorMember),
     /// An event.
     Event(Event),
+    /// The token that has cancelled the job.
+    Cancelled([u8; 32]),
     /// An acknowledgement, of which nothing counts but that it has come.
     Acknowledged,
 }
@@ -154,6 +156,7 @@ impl MessageCase {
             }
             Got::Error(error) => same("head", Some(error), head.error.as_ref()),
             Got::Event(event) => same("head", Some(event), head.event.as_ref()),
+            Got::Cancelled(token) => same("head", Some(*token), head.cancel),
             Got::Acknowledged => Ok(()),
         }
     }

@@ -8,9 +8,10 @@ use subrosa_protocol::{
     launch::Signers,
     receipt::Receipt,
     secret::Secret,
+    session::Dropped,
     session::worker::{
-        Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, HasOptions, HasPayload, Issue,
-        Offer, Setup, input_fits,
+        Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, Cancelled, HasOptions,
+        HasPayload, Issue, Offer, Setup, input_fits,
     },
     wire::{Header, Kind},
 };
@@ -40,6 +41,7 @@ enum State {
     HasPayload(HasPayload),
     AwaitStatus(AwaitStatus),
     AwaitAcknowledgement(AwaitAcknowledgement),
+    Cancelled(Cancelled),
 }
 
 impl Worker {
@@ -84,6 +86,42 @@ impl Worker {
         }
     }
 
+    /// Takes a `cancel`.
+    fn cancelled<S>(
+        &mut self,
+        result: Result<Cancelled, Dropped<S>>,
+        back: impl FnOnce(S) -> State,
+    ) -> Result<Got, Refused> {
+        match result {
+            Ok(cancelled) => {
+                let token = cancelled.token();
+                self.state = State::Cancelled(cancelled);
+                Ok(Got::Cancelled(token))
+            }
+            Err(dropped) => self.stays(back(dropped.session)),
+        }
+    }
+
+    fn receive_cancel(&mut self, envelope: &[u8]) -> Result<Got, Refused> {
+        let bytes = envelope.to_vec();
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::AwaitOptions(state) => self.cancelled(state.cancel(bytes), State::AwaitOptions),
+            State::HasOptions(state) => self.cancelled(state.cancel(bytes), State::HasOptions),
+            State::AwaitPayload(state) => self.cancelled(state.cancel(bytes), State::AwaitPayload),
+            State::HasPayload(state) => self.cancelled(state.cancel(bytes), State::HasPayload),
+            State::AwaitStatus(state) => self.cancelled(state.cancel(bytes), State::AwaitStatus),
+            State::AwaitAcknowledgement(state) => {
+                self.cancelled(state.cancel(bytes), State::AwaitAcknowledgement)
+            }
+            State::Cancelled(cancelled) => {
+                let again = cancelled.repeat(envelope).is_some();
+                self.state = State::Cancelled(cancelled);
+                Err(if again { "repeat" } else { "drop" })
+            }
+            other => self.stays(other),
+        }
+    }
+
     fn check_input(&self, got: Got) -> Result<Got, Refused> {
         match (&self.job.description().input, &got) {
             (Some(input), Got::Opened(opened))
@@ -105,7 +143,7 @@ impl Worker {
 
 impl End for Worker {
     fn sends(&self, kind: u8) -> bool {
-        kind & 0x80 == 0
+        kind & 0x80 == 0 || kind == Kind::CancelReply.byte()
     }
 
     fn send(&mut self, envelope: &[u8]) -> Result<(), String> {
@@ -113,6 +151,10 @@ impl End for Worker {
         let Plain { head, body, .. } = self.unseal_own(&header, envelope).ok_or("does not open")?;
         let state = std::mem::replace(&mut self.state, State::Over);
         let (state, sealed) = match (header.kind, state, head.error, head.event) {
+            (Kind::CancelReply, State::Cancelled(cancelled), None, None) => {
+                let reply = cancelled.reply().to_vec();
+                (State::Cancelled(cancelled), reply)
+            }
             (Kind::Options, State::Offer(offer), None, None) => {
                 let sent = offer.options(body).map_err(|error| error.to_string())?;
                 (State::AwaitOptions(sent.next), sent.envelope)
@@ -155,6 +197,9 @@ impl End for Worker {
         let reply = envelope.to_vec();
         if let (State::AwaitOptions(_), Some(header)) = (&self.state, Header::decode(envelope)) {
             self.nonce = header.key;
+        }
+        if envelope.get(1) == Some(&Kind::Cancel.byte()) {
+            return self.receive_cancel(envelope);
         }
         match std::mem::replace(&mut self.state, State::Over) {
             State::AwaitOptions(waiting) => match waiting.receive(reply) {

@@ -6,7 +6,7 @@ use super::{
     job::Job,
     jws::Signer,
     session::{
-        DONE, DONE_REPLY, EVENT, Message, OPTIONS, OPTIONS_REPLY, PAYLOAD, READY, READY_REPLY, Session, seal,
+        CANCEL_REPLY, DONE, DONE_REPLY, EVENT, Message, OPTIONS, OPTIONS_REPLY, PAYLOAD, READY, READY_REPLY, Session, seal,
         token,
     },
 };
@@ -26,6 +26,11 @@ pub(crate) fn received(case: Case, session: &Session, past: &[Vec<u8>], envelope
     received_by(&trust(), case, session, past, envelope, kind)
 }
 
+/// Whether it goes from worker to client.
+fn is_workers(kind: u8) -> bool {
+    kind & 0x80 == 0 || kind == CANCEL_REPLY
+}
+
 /// The same for a client with another trust file.
 pub(crate) fn received_by(
     trust: &str,
@@ -35,7 +40,7 @@ pub(crate) fn received_by(
     envelope: &[u8],
     kind: u8,
 ) -> Case {
-    let case = if kind & 0x80 == 0 {
+    let case = if is_workers(kind) {
         let nonces: Vec<_> = (1..=session.attempt).map(|attempt| hex(nonce(attempt))).collect();
         case.with("receiver", "client")
             .with("job", session.job.as_str())
@@ -69,10 +74,8 @@ pub(crate) fn trust() -> String {
 
 /// A message that its receiver takes after `past`.
 pub(crate) fn taken(name: &str, about: &str, session: &Session, past: &[Vec<u8>], message: &Message) -> Case {
-    let (kind, envelope) = match message.kind & 0x80 {
-        0 => (message.kind, session.by_worker(message)),
-        _ => (message.kind, session.by_client(message)),
-    };
+    let kind = message.kind;
+    let envelope = if is_workers(kind) { session.by_worker(message) } else { session.by_client(message) };
     let case = received(Case::ok("message", name, about), session, past, &envelope, kind);
     content(case, message, message.plaintext().len())
 }

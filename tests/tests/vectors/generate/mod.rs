@@ -1,6 +1,7 @@
 //! What writes the vectors. Nothing in here uses the crates that the vectors check: texts, signatures, keys and
 //! envelopes are made from the protocol's document and the primitives.
 
+mod cancels;
 mod case;
 mod certs;
 mod ecdsa;
@@ -35,6 +36,7 @@ pub(crate) fn files() -> BTreeMap<String, String> {
         launch_signatures::cases(),
         sessions::cases(),
         messages::cases(),
+        cancels::cases(),
         forged::cases(),
         forged_heads::cases(),
         forged_options::cases(),

@@ -19,6 +19,8 @@ pub(crate) const EVENT: u8 = 0x04;
 pub(crate) const OPTIONS_REPLY: u8 = 0x81;
 pub(crate) const READY_REPLY: u8 = 0x82;
 pub(crate) const DONE_REPLY: u8 = 0x83;
+pub(crate) const CANCEL: u8 = 0x84;
+pub(crate) const CANCEL_REPLY: u8 = 0x86;
 
 /// A session of one attempt at one job.
 #[derive(Clone)]
