@@ -46,7 +46,11 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         let report = serde_json::json!({ "job": job, "state": state.state });
         return Err(Failure::because(Exit::Failure, text).reporting(report));
     }
-    if json { output::json(&state)? } else { output::line(format_args!("{job}: cancelled"))? }
+    if json {
+        output::json(&state)?
+    } else {
+        output::line(format_args!("{job}: cancelled"))?
+    }
     Ok(())
 }
 

@@ -15,7 +15,8 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    CancelToken, Canceller, Client, Draft, HandlerError, Job, JobSecrets, LaunchError, Parameters, PreparedJob, Timings,
+    CancelToken, Canceller, Client, Draft, HandlerError, Job, JobSecrets, LaunchError, Parameters,
+    PreparedJob, Timings,
     driver::{self, Handlers},
     event,
     handler::{Answer, Handler},

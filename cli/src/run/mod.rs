@@ -7,7 +7,8 @@ mod show;
 use std::{path::PathBuf, time::Duration};
 
 use subrosa_client::{
-    Bytes, CancelToken, Client, Job, JobBuilder, JobSecrets, LaunchError, LaunchRequest, SigningKey, Timing, Trust,
+    Bytes, CancelToken, Client, Job, JobBuilder, JobSecrets, LaunchError, LaunchRequest, SigningKey, Timing,
+    Trust,
     identity::{ImageDigest, file},
 };
 use subrosa_transport::now_ms;

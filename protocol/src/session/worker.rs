@@ -148,10 +148,7 @@ impl Offer {
                 enc,
                 attempt: setup.attempt.get(),
                 max_bytes: setup.max_envelope_bytes,
-                tokens: TokenHashes {
-                    close: job.description().close,
-                    cancel: job.description().cancel,
-                },
+                tokens: TokenHashes { close: job.description().close, cancel: job.description().cancel },
                 facts: Facts::new(job, setup.signers.iter().copied().collect(), setup.attempt),
                 options: Vec::new(),
             }),
@@ -467,7 +464,8 @@ impl Cancelled {
         let token = opened.head().cancel.ok_or(OpenError)?;
         let head = Head { re: Int::try_from(number).ok(), ..Head::default() };
         // Without a number left, the client hears of it by the record.
-        let reply = sealer.seal(Kind::CancelReply, head, Empty).map_or_else(|_| Vec::new(), |(_, reply)| reply);
+        let reply =
+            sealer.seal(Kind::CancelReply, head, Empty).map_or_else(|_| Vec::new(), |(_, reply)| reply);
         Ok(Self { token, request, reply })
     }
 

@@ -69,6 +69,7 @@ pub(crate) fn works(
         Stage::Stores { failed } => return work.stores(failed, steps),
         Stage::Concludes(append) => return work.concludes(append, steps),
     }
+    work.cancelled(steps);
     work.look(steps);
     if held.stopped {
         steps.helps("stops", work.stop(world.clone(), Stopped::Ended));
@@ -200,6 +201,15 @@ impl Work<'_> {
         }
     }
 
+    /// Hears from its client, over the session, that the job is cancelled.
+    fn cancelled(&self, steps: &mut Steps<'_>) {
+        let client = self.world.client;
+        if client.stage == client::Stage::Cancels && client.live == self.held.attempt {
+            let to = self.conclude(self.world.clone(), Stand::Cancelled, Some(Stopped::Ended));
+            steps.helps("hears that it is cancelled", to);
+        }
+    }
+
     /// Looks at the last record, as it does now and then.
     fn look(&self, steps: &mut Steps<'_>) {
         for (kind, mut to, seen) in self.world.reads(self.last) {
@@ -256,6 +266,7 @@ impl Work<'_> {
             Conclusion::Close => Says::Closed,
             Conclusion::Fail | Conclusion::FailAsClient => Says::Failed,
             Conclusion::ClientGone => Says::ClientGone,
+            Conclusion::Cancel => Says::Cancelled,
             Conclusion::Leave(outcome) => return self.leave(to, outcome),
         };
         let ending = self.record(says, self.last, self.process.again);
@@ -279,6 +290,7 @@ impl Work<'_> {
             let to = match next {
                 Next::Won if says == Says::Closed => self.leave(to, Outcome::Closed),
                 Next::Won if says == Says::Finished => self.leave(to, Outcome::Finished),
+                Next::Won if says == Says::Cancelled => self.leave(to, Outcome::Cancelled),
                 Next::Won => self.leave(to, Outcome::Failed),
                 Next::Lost(seen) => {
                     let (last, prev) = (to.history.last_of(seen), to.history.hash_of(on).unwrap());

@@ -173,7 +173,8 @@ async fn nobody_without_the_token_cancels_over_the_session() {
     let visitor = gate.arrival().await;
     let records = lab.records(WORKER, job.id(), "running").await;
     let Event::Running { instance } = records[2].event else { panic!("not running") };
-    let subject = Namespace::default().control(&WORKER.parse().unwrap(), &instance, job.id(), Control::Cancel);
+    let subject =
+        Namespace::default().control(&WORKER.parse().unwrap(), &instance, job.id(), Control::Cancel);
     let attacker = lab.connection().await;
     for junk in [vec![], vec![0; 60], [&[1, 0x84, 0, 1][..], &[0; 300]].concat(), b"{}".to_vec()] {
         let asked = attacker.request(&subject, None, junk.into(), Duration::from_millis(50)).await;

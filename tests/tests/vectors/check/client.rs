@@ -7,8 +7,8 @@ use subrosa_protocol::{
     identity::{Thumbprint, Trust},
     job::Job,
     session::client::{
-        AwaitCancelled, AwaitDone, AwaitReady, Closed, Done, Launched, OptionsError, OwesAcknowledgement, OwesOptions,
-        OwesPayload, OwesRefusal, OwesStatus, Ready, Repeated,
+        AwaitCancelled, AwaitDone, AwaitReady, Closed, Done, Launched, OptionsError, OwesAcknowledgement,
+        OwesOptions, OwesPayload, OwesRefusal, OwesStatus, Ready, Repeated,
     },
     wire::{Event, Header, Kind, OpenError},
 };

@@ -6,8 +6,8 @@ use super::{
     job::Job,
     jws::Signer,
     session::{
-        CANCEL_REPLY, DONE, DONE_REPLY, EVENT, Message, OPTIONS, OPTIONS_REPLY, PAYLOAD, READY, READY_REPLY, Session, seal,
-        token,
+        CANCEL_REPLY, DONE, DONE_REPLY, EVENT, Message, OPTIONS, OPTIONS_REPLY, PAYLOAD, READY, READY_REPLY,
+        Session, seal, token,
     },
 };
 

@@ -9,8 +9,9 @@ use subrosa_protocol::{
     receipt::{Receipt, ReceiptError},
     refusal::StepCode,
     session::client::{
-        AwaitCancelled, AwaitDone, AwaitReady, Cancel, Closed, Done, Failure, Launched, Options, OptionsError, OwesAcknowledgement,
-        OwesOptions, OwesPayload, OwesRefusal, OwesStatus, Ready, Refused, Repeated, Reply,
+        AwaitCancelled, AwaitDone, AwaitReady, Cancel, Closed, Done, Failure, Launched, Options,
+        OptionsError, OwesAcknowledgement, OwesOptions, OwesPayload, OwesRefusal, OwesStatus, Ready, Refused,
+        Repeated, Reply,
     },
     wire::{ErrorMember, Event, Kind, Opened, SealError},
 };

@@ -66,7 +66,11 @@ impl Inbox {
 /// Where a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Address {
-    Client { job: JobNumber, kind: Kind, inbox: Inbox },
+    Client {
+        job: JobNumber,
+        kind: Kind,
+        inbox: Inbox,
+    },
     Inbox(Inbox),
     /// A worker's process, where it can be cancelled.
     Control(WorkerId),

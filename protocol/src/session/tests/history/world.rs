@@ -257,9 +257,8 @@ impl World {
         else {
             return false;
         };
-        let is_it = |letter: &Letter| {
-            letter.sealer == Sealer::Session(session) && letter.said.kind == Kind::Cancel
-        };
+        let is_it =
+            |letter: &Letter| letter.sealer == Sealer::Session(session) && letter.said.kind == Kind::Cancel;
         let letter = LetterId(self.letters.iter().position(is_it).expect("it was sent"));
         self.under_way.push_back(Mail { letter, to: self.addressee(letter) });
         true
