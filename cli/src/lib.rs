@@ -59,7 +59,7 @@ enum Command {
     /// Run NATS, a launcher and the example workers on this machine, until Ctrl-C
     Dev(dev::Args),
     /// Run one job, and print its result
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Make jobs that several parties sign before they are launched
     #[command(subcommand)]
     Job(job::Command),
@@ -103,7 +103,7 @@ impl Command {
         match self {
             Self::Demo(args) => block_on(droppable(demo::run(&args, json))),
             Self::Dev(args) => block_on(dev::run(args, json)),
-            Self::Run(args) => block_on(run::run(args, json)),
+            Self::Run(args) => block_on(run::run(*args, json)),
             Self::Verify(command) => verify::run(&command, json),
             Self::Job(command) => job::run(&command, json),
             Self::Status(args) => block_on(droppable(status::run(args, json))),

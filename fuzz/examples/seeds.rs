@@ -333,6 +333,7 @@ fn heads() -> Vec<Vec<u8>> {
         Head { error: Some(ErrorMember::new(StepCode::BadInput, "no \"such\"\n")), ..Head::default() },
         Head { event: Some(wire::Event::progress(0.25, "proving")), ..Head::default() },
         Head { event: Some(wire::Event::log(LogLevel::Warn, "slow")), ..Head::default() },
+        Head { cancel: Some([1; 32]), ..Head::default() },
     ]
     .map(|head| strict::to_vec(&head))
     .into()

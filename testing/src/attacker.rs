@@ -153,7 +153,9 @@ impl Attacker {
     /// The subjects of the other kinds to the same peer.
     fn other_subjects(&self, message: &Message, kind: Kind) -> Vec<String> {
         let control = || {
-            self.control.iter().flat_map(|control| ["alive", "stop"].map(|end| format!("{control}.{end}")))
+            self.control
+                .iter()
+                .flat_map(|control| ["alive", "stop", "cancel"].map(|end| format!("{control}.{end}")))
         };
         match (kind.token(), message.subject.rsplit_once('.')) {
             (Some(own), Some((job, _))) => {
