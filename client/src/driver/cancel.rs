@@ -9,14 +9,16 @@ use subrosa_protocol::{
     subject::{Control, ENDED, Service},
 };
 use subrosa_transport::Backoff;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::{Driver, Session, Tokens};
 use crate::{JobError, client::Shared, dispatch::Mail, launcher::JobState};
 
 /// The first wait before a `cancel` is sent again; it doubles.
 const RESEND: Duration = Duration::from_secs(1);
-/// How long a launcher may take.
+/// How long a launcher may take to say that the job has ended; meanwhile nothing is sent again.
+const HINT: Duration = Duration::from_secs(2);
+/// How long a launcher may take to end it.
 const LAUNCHER: Duration = Duration::from_secs(10);
 
 /// A job that this client cancels. Its keys are overwritten but for those of the session, which go with the
@@ -85,6 +87,8 @@ impl Cancelling {
         let (mut resend, until) = (Instant::now(), Instant::now() + client.timing.settle);
         loop {
             tokio::select! {
+                // The worker is told before anybody's hints are followed.
+                biased;
                 () = sleep_until(until) => return None,
                 () = sleep_until(resend), if waiting.is_some() => {
                     resend = Instant::now() + again.next_delay();
@@ -101,9 +105,8 @@ impl Cancelling {
                     None => return None,
                     // Only a hint to ask for the state.
                     Some(message) if message.kind == ENDED => {
-                        let asked = client.launchers.status(&self.job, LAUNCHER);
-                        let state = timeout_at(until, asked).await.ok()?.ok();
-                        if let Some(state) = state.filter(JobState::is_end) {
+                        let asked = client.launchers.status(&self.job, HINT).await;
+                        if let Some(state) = asked.ok().filter(JobState::is_end) {
                             return Some(state);
                         }
                     }
