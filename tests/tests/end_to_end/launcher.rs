@@ -361,11 +361,12 @@ async fn the_tools_of_nats_see_a_service() {
     for endpoints in [&info["endpoints"], &stats["endpoints"]] {
         let endpoints = endpoints.as_array().unwrap();
         let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint["name"].as_str().unwrap()).collect();
-        assert_eq!(names.len(), 5, "{names:?}");
+        assert_eq!(names.len(), 6, "{names:?}");
         for (name, subject) in [
             ("launch", "subrosa.v1.launch.*"),
             ("status", "subrosa.v1.status"),
             ("cancel", "subrosa.v1.cancel"),
+            ("result", "subrosa.v1.result"),
             ("close", "subrosa.v1.close"),
             ("workers", "subrosa.v1.workers"),
         ] {
