@@ -160,8 +160,8 @@ async fn every_hostile_message_reaches_a_peer() {
         Attack::Truncated => 13 * 8,
         Attack::Repeated => 2 * 8,
         Attack::Replayed => 1 + 2 + 3 + 4 + 5 + 6 + 7,
-        // Four other kinds for the client, two for the process.
-        Attack::Crossed => 4 * 5 + 2 * 3,
+        // Four other kinds for the client, three for the process.
+        Attack::Crossed => 4 * 5 + 3 * 3,
         // Each step twice more, as its answer is lost as well.
         Attack::Lost => 3 * 3,
         Attack::Forged => 22 * 8,
