@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_is_known_by_its_id_or_a_repositorys_whole_digest() {
+    fn an_image_is_known_by_its_id_or_a_whole_digest_of_a_repository() {
         let digest = |digit: char| format!("sha256:{}", digit.to_string().repeat(64));
         let image = ImageInspect {
             id: Some(digest('a')),
