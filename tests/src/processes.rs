@@ -169,6 +169,16 @@ impl Process {
         Self::all().into_iter().filter(|process| !process.is_zombie && knows(process)).collect()
     }
 
+    /// Whether no thread of this process runs: it was stopped or has ended, which takes a busy machine a moment.
+    pub fn is_still(pid: u32) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+        threads.filter_map(Result::ok).all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+            matches!(state, None | Some('T' | 'Z' | 'X'))
+        })
+    }
+
     /// Whether this process runs: a zombie does not.
     pub fn is_running(pid: u32) -> bool {
         Self::read(pid).is_some_and(|process| !process.is_zombie)

@@ -16,7 +16,7 @@ use subrosa_protocol::{
 use subrosa_tests::{
     gate::{self, Gate, WORKER},
     lab::{Lab, PATIENCE, guarded, patiently},
-    processes::Running,
+    processes::{Process, Running, until},
 };
 use subrosa_transport::{History, RequestError};
 use tokio::{sync::Notify, time::Instant};
@@ -146,6 +146,7 @@ async fn where_the_worker_does_not_answer_the_launcher_ends_the_job() {
         let id = *job.id();
         let visitor = gate.arrival().await;
         worker.signal(signal);
+        until("the worker stands still", || Process::is_still(worker.pid())).await;
         job.canceller().cancel();
         assert_eq!(is_cancelled(job).await.as_deref(), Some("the client cancelled the job"));
         let (names, signer, by_token) = cancelled(&lab, &id).await;
