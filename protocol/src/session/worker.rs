@@ -1,19 +1,24 @@
 //! The worker's side: HPKE's sender, who asks for options and payload and then answers.
 
+mod cancelled;
+mod over;
 mod store;
 
 use rand_core::CryptoRng;
 use thiserror::Error;
 
 use self::store::Kept;
-pub use self::store::ToStore;
+pub use self::{
+    cancelled::Cancelled,
+    over::{Acknowledged, AwaitAcknowledgement, AwaitStatus, Closure, closes},
+    store::ToStore,
+};
 use super::{Dropped, PeerError, debug_as_name, facts::Facts};
 use crate::{
     hpke::{self, Enc, Exporter, HpkeError, Mode},
     id::{Attempt, Instance, Sha256Hash},
     identity::{Proof, SigningKey},
     job::Job,
-    json::Int,
     launch::Signers,
     receipt::Salt,
     wire::{
@@ -371,138 +376,6 @@ fn fail(mut channel: Box<Channel>, error: ErrorMember) -> Result<Sent<AwaitAckno
     let (request, envelope) = channel.sealer.seal(Kind::Done, head, Empty)?;
     Ok(Sent { next: AwaitAcknowledgement { channel, request, error }, envelope })
 }
-
-/// Waits for the client to say that it has the result.
-pub struct AwaitStatus {
-    channel: Box<Channel>,
-    request: u64,
-    kept: Kept,
-}
-
-/// The client has the result, and here is what proves it.
-#[derive(Debug)]
-pub struct Closure {
-    /// The job's close token, t.
-    pub token: [u8; 32],
-}
-
-impl AwaitStatus {
-    /// Takes the reply: the client's status and the close token. One without the right token is ignored
-    /// like one that does not open.
-    ///
-    /// # Errors
-    ///
-    /// A reply that does not open changes nothing.
-    pub fn receive(mut self, reply: Vec<u8>) -> Received<Closure, Self> {
-        let Channel { opener, tokens, .. } = &mut *self.channel;
-        let closes = |opened: &Opened| opened.head().close.filter(|token| closes(token, &tokens.close));
-        let accept = |opened: &Opened| {
-            answers(opened, self.request) && (opened.head().error.is_some() || closes(opened).is_some())
-        };
-        match opener.open(Kind::DoneReply, reply, accept) {
-            Ok((_, opened)) if opened.head().error.is_some() => Ok(failed(&opened)),
-            Ok((_, opened)) => match opened.head().close {
-                Some(token) => Ok(Answer::Accepted { next: Closure { token }, opened }),
-                None => Err(Dropped::new(self)),
-            },
-            Err(OpenError) => Err(Dropped::new(self)),
-        }
-    }
-}
-
-/// Whether `token` is the t whose double hash is the job's `close`.
-pub fn closes(token: &[u8; 32], close: &Sha256Hash) -> bool {
-    Sha256Hash::of(Sha256Hash::of_secret(token).0) == *close
-}
-
-/// Waits for the client to say that it knows of the failure.
-pub struct AwaitAcknowledgement {
-    channel: Box<Channel>,
-    request: u64,
-    error: ErrorMember,
-}
-
-/// The client knows that the job has failed.
-#[derive(Debug)]
-pub struct Acknowledged;
-
-impl AwaitAcknowledgement {
-    /// Takes the reply.
-    ///
-    /// # Errors
-    ///
-    /// A reply that does not open changes nothing.
-    pub fn receive(mut self, reply: Vec<u8>) -> Result<Acknowledged, Dropped<Self>> {
-        match self.channel.open(Kind::DoneReply, reply, self.request) {
-            Ok(_) => Ok(Acknowledged),
-            Err(OpenError) => Err(Dropped::new(self)),
-        }
-    }
-}
-
-/// The client has cancelled the job, as its token proves. The keys are gone; the answer is kept for a client
-/// that missed it.
-pub struct Cancelled {
-    token: [u8; 32],
-    request: Sha256Hash,
-    reply: Vec<u8>,
-}
-
-impl Cancelled {
-    /// Takes a `cancel` that shows the token of the job, and seals the answer.
-    fn take(
-        sealer: &mut Sealer,
-        opener: &mut Opener,
-        cancel: &Sha256Hash,
-        envelope: Vec<u8>,
-    ) -> Result<Self, OpenError> {
-        let request = Sha256Hash::of(&envelope);
-        let shows = |opened: &Opened| {
-            opened.head().cancel.as_ref().is_some_and(|token| Sha256Hash::of_secret(token) == *cancel)
-        };
-        let (number, opened) = opener.open(Kind::Cancel, envelope, shows)?;
-        let token = opened.head().cancel.ok_or(OpenError)?;
-        let head = Head { re: Int::try_from(number).ok(), ..Head::default() };
-        // Without a number left, the client hears of it by the record.
-        let reply =
-            sealer.seal(Kind::CancelReply, head, Empty).map_or_else(|_| Vec::new(), |(_, reply)| reply);
-        Ok(Self { token, request, reply })
-    }
-
-    /// The job's cancel token: with it, the record says that the client has cancelled the job.
-    pub fn token(&self) -> [u8; 32] {
-        self.token
-    }
-
-    /// The answer to the client.
-    pub fn reply(&self) -> &[u8] {
-        &self.reply
-    }
-
-    /// The answer again, if `envelope` is the `cancel` that was taken.
-    pub fn repeat(&self, envelope: &[u8]) -> Option<&[u8]> {
-        (Sha256Hash::of(envelope) == self.request).then_some(&self.reply)
-    }
-}
-
-/// States in which N is bound and the client can cancel.
-macro_rules! cancels {
-    ($($name:ident)*) => {$(
-        impl $name {
-            /// Takes the client's `cancel`.
-            ///
-            /// # Errors
-            ///
-            /// A message that does not open, or shows another token, changes nothing.
-            pub fn cancel(mut self, envelope: Vec<u8>) -> Result<Cancelled, Dropped<Self>> {
-                let Channel { sealer, opener, tokens, .. } = &mut *self.channel;
-                let cancelled = Cancelled::take(sealer, opener, &tokens.cancel, envelope);
-                cancelled.map_err(|OpenError| Dropped::new(self))
-            }
-        }
-    )*};
-}
-cancels!(HasOptions AwaitPayload HasPayload AwaitStatus AwaitAcknowledgement);
 
 /// States from which a worker can report progress and log lines.
 macro_rules! reports {
