@@ -4,11 +4,12 @@ use std::{net::TcpListener, path::PathBuf, time::Duration};
 
 use anstream::eprintln;
 use subrosa_client::{Launchers, Namespace};
-use subrosa_protocol::{audit, id::WorkerName};
-use subrosa_transport::{Connect, History, Records};
+use subrosa_protocol::{audit::History, id::WorkerName};
+use subrosa_transport::{Connect, History as Histories, Records};
 use tokio::time::{Instant, interval, timeout};
 
 use crate::{
+    audit::messages,
     exit::{Exit, Failure},
     interrupt,
     local::{Example, Local, LocalError, Own, Plan},
@@ -78,14 +79,12 @@ async fn tell_histories(local: &Local) -> anyhow::Result<()> {
     );
     let trust = local.trust()?;
     let deadline = Instant::now() + LAST_WORDS;
-    let history = History::new(connection.clone(), namespace.clone());
+    let history = Histories::new(connection.clone(), namespace.clone());
     let jobs = Records::new(connection, namespace).jobs(deadline).await?;
     let (mut good, mut open) = (0, 0);
     for (worker, job) in &jobs {
         let stored = history.all(worker, job, deadline).await?;
-        let messages: Vec<_> =
-            stored.iter().map(|stored| audit::Message::new(stored.bytes.to_vec())).collect();
-        let judged = audit::History::judge(&messages, Some(*job), &trust);
+        let judged = History::judge(&messages(&stored), Some(*job), &trust);
         if !judged.is_good() {
             eprintln!("{BAD}BAD{BAD:#}    job {job}: {} of its records", judged.bad());
         }

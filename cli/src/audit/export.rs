@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use subrosa_client::JobId;
 use subrosa_protocol::{
-    audit::{History as Judged, MAX_MESSAGES, Message, write_line},
+    audit::{History as Judged, MAX_MESSAGES, write_line},
     id::WorkerName,
 };
 use subrosa_transport::{Connection, History, Records, Stored};
 use tokio::time::Instant;
 
+use super::messages;
 use crate::{
     exit::{Exit, Failure},
     job_id::{JobRef, auditors_only},
@@ -41,7 +42,9 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
             format!("the history has {} messages; one of at most {MAX_MESSAGES} can be judged", stored.len());
         return Err(Failure::because(Exit::Failure, text));
     }
-    let lines = stored.iter().map(|stored| write_line(&message(stored), Some(stored.sequence)));
+    let sequences = stored.iter().map(|stored| Some(stored.sequence));
+    let lines = messages(&stored).into_iter().zip(sequences);
+    let lines = lines.map(|(message, sequence)| write_line(&message, sequence));
     let Some(path) = &args.out else {
         return Ok(lines.into_iter().try_for_each(|line| output::line(format_args!("{line}")))?);
     };
@@ -55,10 +58,6 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         output::line(format_args!("{} messages of job {id}", stored.len()))?;
     }
     Ok(())
-}
-
-fn message(stored: &Stored) -> Message {
-    Message::new(stored.bytes.to_vec())
 }
 
 /// The job's messages, under the name of the worker that it is for.
@@ -78,8 +77,7 @@ async fn history(
     let mut found = None;
     for (worker, _) in jobs.into_iter().filter(|(_, other)| other == id) {
         let stored = history.all(&worker, id, deadline).await.map_err(denied)?;
-        let messages: Vec<Message> = stored.iter().map(message).collect();
-        let shown = Judged::judge(&messages, Some(*id), &subrosa_client::Trust::default()).job;
+        let shown = Judged::judge(&messages(&stored), Some(*id), &subrosa_client::Trust::default()).job;
         if shown.is_some_and(|job| *job.worker() == worker) {
             return Ok((worker, stored));
         }

@@ -14,6 +14,7 @@ use std::{
 use clap::Subcommand;
 use subrosa_client::JobId;
 use subrosa_protocol::audit::{History, MAX_FILE_BYTES, Message, read_file};
+use subrosa_transport::Stored;
 
 use crate::{
     exit::{Exit, Failure},
@@ -40,6 +41,11 @@ impl Command {
             Self::Report(args) => report::run(&args, json),
         }
     }
+}
+
+/// A job's records as they are stored, to be judged or exported.
+pub(crate) fn messages(stored: &[Stored]) -> Vec<Message> {
+    stored.iter().map(|stored| Message::new(stored.bytes.to_vec())).collect()
 }
 
 /// A history, and by whom to judge it.

@@ -19,6 +19,7 @@ use super::{
     story::{Seen, Story},
 };
 use crate::{
+    audit::messages,
     exit::{Exit, Failure},
     local::{Backend, Example, Local, LocalError, Plan},
 };
@@ -131,8 +132,7 @@ async fn history(url: &str, job: &JobId, trust: &Trust) -> anyhow::Result<audit:
     let worker: WorkerName = Example::CreateProof.name().parse()?;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     let records = history.all(&worker, job, deadline).await?;
-    let messages: Vec<_> = records.iter().map(|stored| audit::Message::new(stored.bytes.to_vec())).collect();
-    Ok(audit::History::judge(&messages, Some(*job), trust))
+    Ok(audit::History::judge(&messages(&records), Some(*job), trust))
 }
 
 /// What the records say happened.
