@@ -37,6 +37,8 @@ pub struct Lab {
     program: PathBuf,
     /// The server, if it is not the deployment's own.
     container: Option<Nats>,
+    /// Where the servers are, if they are somebody else's.
+    elsewhere: Option<String>,
 }
 
 /// A worker that runs in the test's own process.
@@ -64,7 +66,25 @@ impl Lab {
 
     async fn on_its_own(plan: Plan) -> Self {
         let program = plan.program.clone();
-        Self { local: Local::start(plan, &mut |_: &str| {}).await.unwrap(), program, container: None }
+        let local = Local::start(plan, &mut |_: &str| {}).await.unwrap();
+        Self { local, program, container: None, elsewhere: None }
+    }
+
+    /// A deployment on servers elsewhere, without example workers, whose launchers are configured in another way
+    /// than the plan says. Its own server stays idle.
+    pub async fn at(url: &str, mut plan: Plan, change: impl FnOnce(&Self, &mut toml::Table)) -> Self {
+        let launchers = std::mem::take(&mut plan.launchers);
+        let mut lab = Self::on_its_own(plan).await;
+        lab.elsewhere = Some(url.to_owned());
+        lab.configure(|config| {
+            config.insert("nats".to_owned(), toml::toml! { url = url }.into());
+            change(&lab, config);
+        });
+        lab.set_up().await;
+        for _ in 0..launchers {
+            lab.local.start_launcher().unwrap();
+        }
+        lab
     }
 
     /// A deployment on the server in this container.
@@ -151,7 +171,8 @@ impl Lab {
 
     /// The server's URL.
     pub fn url(&self) -> &str {
-        self.container.as_ref().map_or(self.local.server.url(), Nats::url)
+        let elsewhere = self.elsewhere.as_deref().unwrap_or(self.local.server.url());
+        self.container.as_ref().map_or(elsewhere, Nats::url)
     }
 
     /// A client that trusts this deployment's workers, with an identity of its own.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`lab`] | a deployment on a real nats-server, with workers of the test's own |
 //! | [`checkpoint`] | a place on a process's way to the server where it is stopped at a message |
+//! | [`cluster`] | a cluster of three real servers, whose nodes can be killed and started again |
 //! | [`eavesdropper`] | everything that the broker carries, and what can be found in it |
 //! | [`flood`] | bad launch requests, as many and as fast as one likes |
 //! | [`container`] | a nats-server in a container |
@@ -12,6 +13,7 @@
 //! | [`gate`] | a worker's function that waits until the test lets it go on |
 //! | [`memory`] | the memory of live processes, and what can be found in it |
 //! | [`python`] | an interpreter with the pinned packages |
+//! | [`relay`] | a relay before the server, whose way can be blocked, cut and opened again |
 //! | [`processes`] | processes of a test's own, and what is left of them |
 
 #![expect(
@@ -22,6 +24,7 @@
 )]
 
 pub mod checkpoint;
+pub mod cluster;
 pub mod container;
 pub mod eavesdropper;
 pub mod flood;
@@ -31,4 +34,5 @@ pub mod memory;
 pub mod processes;
 pub mod python;
 pub mod raw;
+pub mod relay;
 pub mod runs;

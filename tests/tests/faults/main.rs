@@ -1,0 +1,14 @@
+//! Faults of what jobs run on, in each phase of a job: nothing is lost, and nothing runs twice.
+//!
+//! `docs/faults.md` says which fault is tried where.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so")]
+
+mod cluster;
+mod scene;
+mod server;
+
+/// The program that users run.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_subrosa-under-test");
+/// A worker whose function waits.
+const GATED: &str = env!("CARGO_BIN_EXE_gated-worker");

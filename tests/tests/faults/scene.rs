@@ -1,0 +1,203 @@
+//! Jobs that have come to each of their phases, for a fault to strike; and what they must come to after it.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use subrosa_client::{Client, HandlerError, Job, Parameters};
+use subrosa_protocol::audit::{self, Message};
+use subrosa_tests::{
+    gate::{self, Gate, Visitor},
+    lab::{Lab, PATIENCE, Resident, patiently, serve},
+};
+use subrosa_transport::History;
+use subrosa_worker::Config;
+use tokio::{sync::watch, time::Instant};
+
+/// Where a job is when a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// In the queue: no slot is free.
+    Queued,
+    /// Taken, and the client is answering `options`.
+    Options,
+    /// The client is answering `ready`.
+    Payload,
+    /// The function runs.
+    Running,
+    /// The function has run, and the client is answering `done`.
+    Done,
+    /// The client did not answer `done` in time, and the result is stored.
+    Finished,
+}
+
+impl Phase {
+    /// Those of a job that a worker holds.
+    pub(crate) const HELD: [Self; 4] = [Self::Options, Self::Payload, Self::Running, Self::Done];
+}
+
+/// When what a job waits for comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// While the fault lasts.
+    During,
+    /// When it is mended.
+    After,
+}
+
+/// A client's handler that waits until the test lets it answer.
+#[derive(Clone)]
+struct Latch(Arc<(watch::Sender<u32>, watch::Sender<bool>)>);
+
+impl Latch {
+    fn new(open: bool) -> Self {
+        Self(Arc::new((watch::Sender::default(), watch::Sender::new(open))))
+    }
+
+    fn open(&self) {
+        self.0.1.send_replace(true);
+    }
+
+    async fn reached(&self) {
+        patiently(self.0.0.subscribe().wait_for(|asked| *asked > 0)).await.unwrap();
+    }
+
+    fn asked(&self) -> u32 {
+        *self.0.0.borrow()
+    }
+
+    /// The handler, whose answer is this.
+    fn handler(
+        &self,
+        answer: Value,
+    ) -> impl Fn(Parameters) -> futures_util::future::BoxFuture<'static, Result<Value, HandlerError>>
+    + Send
+    + Sync
+    + 'static {
+        let latch = self.clone();
+        move |_| {
+            let (latch, answer) = (latch.clone(), answer.clone());
+            Box::pin(async move {
+                latch.0.0.send_modify(|asked| *asked += 1);
+                let _ = latch.0.1.subscribe().wait_for(|open| *open).await;
+                Ok(answer)
+            })
+        }
+    }
+}
+
+/// A job that is in one of its phases.
+pub(crate) struct Case {
+    worker: String,
+    phase: Phase,
+    moment: Moment,
+    job: Job,
+    gate: Gate,
+    visitor: Option<Visitor>,
+    handlers: [Latch; 3],
+}
+
+impl Case {
+    /// Launches a job, and waits until it has come to the phase.
+    pub(crate) async fn reach(
+        lab: &Lab,
+        client: &Client,
+        worker: &str,
+        phase: Phase,
+        moment: Moment,
+    ) -> Self {
+        let gate = Gate::new().await;
+        let waits = [phase == Phase::Options, phase == Phase::Payload, phase >= Phase::Done];
+        let handlers = waits.map(|waits| Latch::new(!waits));
+        let [options, payload, status] = &handlers;
+        let job = client.job(worker).options(options.handler(Value::Null));
+        let job = job.payload(payload.handler(gate.payload())).status(status.handler(Value::Null));
+        let job = job.launch().await.unwrap();
+        let mut visitor = None;
+        match phase {
+            Phase::Queued => {}
+            Phase::Options => options.reached().await,
+            Phase::Payload => payload.reached().await,
+            Phase::Running => visitor = Some(gate.arrival().await),
+            Phase::Done | Phase::Finished => {
+                gate.arrival().await.go_on().await;
+                status.reached().await;
+                if phase == Phase::Finished {
+                    lab.history(worker, job.id(), "finished").await;
+                }
+            }
+        }
+        Self { worker: worker.to_owned(), phase, moment, job, gate, visitor, handlers }
+    }
+
+    /// Lets it have what it waits for, if that comes at this moment.
+    pub(crate) async fn go_on(&mut self, moment: Moment) {
+        if self.moment != moment {
+            return;
+        }
+        self.handlers.iter().for_each(Latch::open);
+        if let Some(visitor) = self.visitor.take() {
+            visitor.go_on().await;
+        }
+    }
+
+    /// Waits until it is done, in its first attempt; what had to happen has happened, and nothing twice.
+    pub(crate) async fn ends(self, lab: &Lab) {
+        let Self { worker, phase, moment, job, gate, handlers, .. } = self;
+        let (id, of) = (*job.id(), format!("{phase:?}, {moment:?}"));
+        if phase < Phase::Running {
+            gate.arrival().await.go_on().await;
+        }
+        let outcome = patiently(job.result::<u16>()).await.unwrap_or_else(|error| panic!("{of}: {error}"));
+        assert_eq!((outcome.value, outcome.attempt), (1, 1), "{of}");
+        let names = lab.history(&worker, &id, "closed").await;
+        let stored: &[_] = if phase == Phase::Finished { &["finished"] } else { &[] };
+        assert_eq!(names, [&["queued", "taken", "running"], stored, &["closed"]].concat(), "{of}");
+        let history = History::new(lab.connection().await, Default::default());
+        let messages = history.all(&worker.parse().unwrap(), &id, Instant::now() + PATIENCE).await.unwrap();
+        let messages: Vec<_> = messages.iter().map(|stored| Message::new(&*stored.bytes)).collect();
+        let judged = audit::History::judge(&messages, Some(id), &lab.local.trust().unwrap());
+        assert!(judged.is_good() && judged.is_finished(), "{of}: {judged:?}");
+        assert_eq!(handlers.map(|handler| handler.asked()), [1; 3], "{of}: a handler was asked again");
+        assert!(gate.is_deserted().await, "{of}: another function has run");
+    }
+}
+
+/// Jobs of this worker in each phase in which they need a slot, once for each moment; and one more that is queued, as
+/// no slot is left.
+pub(crate) async fn in_every_phase(lab: &Lab, client: &Client, worker: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for moment in [Moment::During, Moment::After] {
+        for phase in Phase::HELD {
+            cases.push(Case::reach(lab, client, worker, phase, moment).await);
+        }
+    }
+    cases.push(Case::reach(lab, client, worker, Phase::Queued, Moment::After).await);
+    cases
+}
+
+/// How many slots [`in_every_phase`] fills.
+pub(crate) const SLOTS: usize = 2 * Phase::HELD.len();
+
+/// Lets all have what they wait for at this moment.
+pub(crate) async fn go_on(cases: &mut [Case], moment: Moment) {
+    for case in cases {
+        case.go_on(moment).await;
+    }
+}
+
+/// Waits until all are done, and a new job too: everybody is there again.
+pub(crate) async fn are_done(cases: Vec<Case>, lab: &Lab, client: &Client, worker: &str) {
+    for case in cases {
+        case.ends(lab).await;
+    }
+    let mut next = Case::reach(lab, client, worker, Phase::Running, Moment::After).await;
+    next.go_on(Moment::After).await;
+    next.ends(lab).await;
+}
+
+/// A worker in the test's own process, whose function waits at the gate that it is sent to.
+pub(crate) fn serve_gated(mut config: Config, worker: &str) -> Resident {
+    config.slots = SLOTS;
+    config.timing.look = Duration::from_secs(1);
+    serve(config, worker, gate::pass)
+}
