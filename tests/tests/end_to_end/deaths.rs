@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use rustix::process::Signal;
 use subrosa::local::Plan;
-use subrosa_client::{Client, Event, EventStream, Job, JobBuilder, JobError};
+use subrosa_client::{Client, Event, EventStream, HandlerError, Job, JobError, Parameters};
 use subrosa_protocol::record::code;
 use subrosa_tests::{
     checkpoint::Checkpoint,
@@ -35,20 +35,29 @@ enum Death {
     BeforeAnswer,
     /// It has the client's options, and its `ready` never arrives.
     BeforeReady,
+    /// The client has its `ready`, and has not answered.
+    BeforePayload,
+    /// It has the payload, and its `running` never arrives.
+    BeforeRunning,
     /// It has the payload, and its function runs.
     Running,
     /// Its function has run, and its `done` never arrives.
     BeforeDone,
+    /// The client has its result, and has not answered.
+    BeforeStatus,
 }
 
 impl Death {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::BeforeTaken,
         Self::BeforeOptions,
         Self::BeforeAnswer,
         Self::BeforeReady,
+        Self::BeforePayload,
+        Self::BeforeRunning,
         Self::Running,
         Self::BeforeDone,
+        Self::BeforeStatus,
     ];
 
     /// A worker's name, so that each death has a queue of its own.
@@ -58,8 +67,11 @@ impl Death {
             Self::BeforeOptions => "before-options",
             Self::BeforeAnswer => "before-answer",
             Self::BeforeReady => "before-ready",
+            Self::BeforePayload => "before-payload",
+            Self::BeforeRunning => "before-running",
             Self::Running => "running",
             Self::BeforeDone => "before-done",
+            Self::BeforeStatus => "before-status",
         };
         format!("{name}-{attempts}")
     }
@@ -67,11 +79,11 @@ impl Death {
     /// Where the worker's last message goes, which nobody gets.
     fn last_message(self) -> Option<&'static str> {
         match self {
-            Self::BeforeTaken => Some("subrosa.v1.record.*.*"),
+            Self::BeforeTaken | Self::BeforeRunning => Some("subrosa.v1.record.*.*"),
             Self::BeforeOptions => Some("subrosa.v1.client.*.*.options"),
             Self::BeforeReady => Some("subrosa.v1.client.*.*.ready"),
             Self::BeforeDone => Some("subrosa.v1.client.*.*.done"),
-            Self::BeforeAnswer | Self::Running => None,
+            Self::BeforeAnswer | Self::BeforePayload | Self::Running | Self::BeforeStatus => None,
         }
     }
 
@@ -88,8 +100,14 @@ impl Death {
     fn records(self) -> Vec<(&'static str, u16)> {
         let first: &[_] = match self {
             Self::BeforeTaken => return vec![("queued", 0), ("taken", 1), ("running", 1), ("closed", 1)],
-            Self::BeforeOptions | Self::BeforeAnswer | Self::BeforeReady => &[("queued", 0), ("taken", 1)],
-            Self::Running | Self::BeforeDone => &[("queued", 0), ("taken", 1), ("running", 1)],
+            Self::BeforeOptions
+            | Self::BeforeAnswer
+            | Self::BeforeReady
+            | Self::BeforePayload
+            | Self::BeforeRunning => &[("queued", 0), ("taken", 1)],
+            Self::Running | Self::BeforeDone | Self::BeforeStatus => {
+                &[("queued", 0), ("taken", 1), ("running", 1)]
+            }
         };
         [first, &[("taken", 2), ("running", 2), ("closed", 2)]].concat()
     }
@@ -113,31 +131,40 @@ impl Lost {
         let mut process = Running::start(command);
         process.says("worker ready").await;
 
-        let gate = Gate::new().await;
-        let asked = Arc::new(Notify::new());
+        let (gate, held) = (Gate::new().await, Held::default());
         let job = client.job(&worker).payload_value(gate.payload()).max_attempts(attempts);
-        let job = if death == Death::BeforeAnswer { slow_at_first(job, asked.clone()) } else { job };
-        if let Some(subject) = death.last_message() {
+        let job = match death {
+            Death::BeforeAnswer => job.options(held.at_first(())),
+            Death::BeforePayload | Death::BeforeRunning => job.payload(held.at_first(gate.payload())),
+            Death::BeforeStatus => job.status(held.at_first(())),
+            _ => job,
+        };
+        let last = death.last_message();
+        if let Some(subject) = last.filter(|_| death != Death::BeforeRunning) {
             checkpoint.stop_at(subject);
         }
         let mut job = job.launch().await.unwrap();
         let events = job.events();
-        let stopped = match death {
-            Death::BeforeAnswer => {
-                patiently(asked.notified()).await;
-                None
+        match death {
+            Death::Running => assert_eq!(gate.arrival().await.pid, process.pid()),
+            Death::BeforeDone | Death::BeforeStatus => gate.arrival().await.go_on().await,
+            _ => {}
+        }
+        match death {
+            Death::BeforeAnswer | Death::BeforePayload | Death::BeforeStatus => {
+                patiently(held.asked.notified()).await;
             }
-            Death::Running => {
-                assert_eq!(gate.arrival().await.pid, process.pid());
-                None
+            Death::BeforeRunning => {
+                patiently(held.asked.notified()).await;
+                // Its `taken` has passed.
+                checkpoint.stop_at("subrosa.v1.record.*.*");
+                held.go_on.notify_one();
             }
-            Death::BeforeDone => {
-                gate.arrival().await.go_on().await;
-                Some(checkpoint.stopped().await)
-            }
-            Death::BeforeTaken | Death::BeforeOptions | Death::BeforeReady => {
-                Some(checkpoint.stopped().await)
-            }
+            _ => {}
+        }
+        let stopped = match last {
+            Some(_) => Some(checkpoint.stopped().await),
+            None => None,
         };
         process.signal(Signal::KILL);
         assert_eq!(process.ends().await.status.code(), None, "{death:?}: it was killed");
@@ -153,19 +180,36 @@ impl Lost {
     }
 }
 
-/// Options that are not made until they are asked for again.
-fn slow_at_first(job: JobBuilder<'_>, asked: Arc<Notify>) -> JobBuilder<'_> {
-    let again = Arc::new(AtomicBool::new(false));
-    job.options(move |_| {
-        let (asked, again) = (asked.clone(), again.swap(true, Ordering::SeqCst));
-        async move {
-            if !again {
-                asked.notify_one();
-                std::future::pending::<()>().await;
-            }
-            Ok("at last")
+/// Holds up the client's first answer to a step. Clones are the same.
+#[derive(Clone, Default)]
+struct Held {
+    /// The step has come.
+    asked: Arc<Notify>,
+    /// It may be answered.
+    go_on: Arc<Notify>,
+}
+
+impl Held {
+    /// A handler that is held up when it is asked for the first time, and not again.
+    fn at_first<T: Clone + Send + 'static>(
+        &self,
+        answer: T,
+    ) -> impl Fn(Parameters) -> BoxFuture<'static, Result<T, HandlerError>> + Send + Sync + 'static
+    where
+        T: Sync,
+    {
+        let (held, again) = (self.clone(), AtomicBool::new(false));
+        move |_| {
+            let (held, again, answer) = (held.clone(), again.swap(true, Ordering::SeqCst), answer.clone());
+            Box::pin(async move {
+                if !again {
+                    held.asked.notify_one();
+                    held.go_on.notified().await;
+                }
+                Ok(answer)
+            })
         }
-    })
+    }
 }
 
 /// A deployment with a worker for each death.
