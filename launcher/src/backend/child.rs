@@ -20,6 +20,8 @@ use crate::office::short;
 
 /// How often a child is looked after.
 const EVERY: Duration = Duration::from_secs(5);
+/// How long a child may live on after its job's end, to say good-bye.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// How long a child may take to end after SIGTERM, when its job is no longer its own.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -132,13 +134,15 @@ impl Watched<'_> {
         let last = office.judge(name, &self.job, stored).last;
         self.ask(&last).await;
         let now = Instant::now();
-        let ms = |since: Instant| u64::try_from((now - since).as_millis()).unwrap_or(u64::MAX);
         let over = !matches!(
             last,
             Last::Unverified { .. } | Last::Known(Snapshot { state: State::Queued | State::Open { .. }, .. })
         );
         self.over = if over { self.over.or(Some(now)) } else { None };
-        let view = ChildView { silent_ms: ms(self.heard), ended_ms: self.over.map_or(0, ms) };
+        let view = ChildView {
+            is_silent: now - self.heard > office.timing.silence,
+            is_overdue: self.over.is_some_and(|since| now - since > FAREWELL),
+        };
         child(&last, self.child, &view)
     }
 

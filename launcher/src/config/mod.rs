@@ -206,6 +206,9 @@ pub struct Timing {
     pub request: Duration,
     /// How long the process that holds an attempt is asked before it counts as silent.
     pub probe: Duration,
+    /// How long a worker that the launcher has started may go without answering before it is ended; before it
+    /// has taken its job, counted from its start.
+    pub silence: Duration,
     /// How often the sweep looks for what lies about.
     pub sweep: Duration,
     /// What is queued for longer is published to the queue again.

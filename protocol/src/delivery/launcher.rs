@@ -71,7 +71,7 @@ pub fn sweep(last: &Last, chained: bool, expired: bool, now_ms: u64, ages: &Swee
     };
     let age_ms = now_ms.saturating_sub(snapshot.at_ms);
     match snapshot.state {
-        State::Queued if expired => Sweep::End(Ending::expired()),
+        State::Queued if expired => Sweep::End(Ending::expired(0)),
         State::Queued if age_ms > ages.queued_ms => Sweep::Queue,
         State::Open { .. } if age_ms > ages.open_ms => Sweep::Queue,
         State::Finished if age_ms > ages.finished_ms => {
@@ -118,18 +118,13 @@ pub struct Child {
     pub decided_on: Sha256Hash,
 }
 
-/// How long a child may be silent, in milliseconds.
-const SILENT_MS: u64 = 60 * 1000;
-/// How long a child may live on after its job's end, to say good-bye, in milliseconds.
-const ENDED_MS: u64 = 10 * 1000;
-
 /// What a launcher sees of a child that lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildView {
-    /// For how long it has not answered `alive`, or, before its `taken`, since its start.
-    pub silent_ms: u64,
-    /// For how long its job has been ended, `finished` or gone; 0 if it has not.
-    pub ended_ms: u64,
+    /// Whether it has not answered `alive` for longer than it may; before its `taken`, counted from its start.
+    pub is_silent: bool,
+    /// Whether its job has been ended, `finished` or gone for longer than it may take to say good-bye.
+    pub is_overdue: bool,
 }
 
 /// Whether to keep a child, and with it the message.
@@ -145,14 +140,13 @@ pub enum KeepChild {
 
 /// Decides about a child that lives.
 pub fn child(last: &Last, child: &Child, view: &ChildView) -> KeepChild {
-    let silent = view.silent_ms > SILENT_MS;
     match last {
-        Last::Unverified { .. } if !silent => KeepChild::Keep,
+        Last::Unverified { .. } if !view.is_silent => KeepChild::Keep,
         Last::Known(Snapshot { state: State::Queued | State::Open { .. }, attempt, .. }) => {
-            if silent || *attempt > child.attempt.get() { KeepChild::Kill } else { KeepChild::Keep }
+            if view.is_silent || *attempt > child.attempt.get() { KeepChild::Kill } else { KeepChild::Keep }
         }
         Last::Absent | Last::Unverified { .. } | Last::Known(_) => {
-            if silent || view.ended_ms > ENDED_MS {
+            if view.is_silent || view.is_overdue {
                 KeepChild::Kill
             } else {
                 KeepChild::Wait

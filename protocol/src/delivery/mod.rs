@@ -25,7 +25,7 @@ pub use self::{
 use crate::{
     id::{Attempt, Instance, JobId, Sha256Hash, WorkerName},
     identity::Trust,
-    record::{Event, Reason, Record},
+    record::{Event, Reason, Record, code},
 };
 
 /// A job's last record: the job's state.
@@ -153,9 +153,30 @@ impl Ending {
         Self::Failed(Reason::new(code, text))
     }
 
-    /// No worker took the job in time.
-    pub fn expired() -> Self {
-        Self::Expired(Reason::new("expired", "no worker took the job in time"))
+    /// The job's time is over, and no further attempt starts: after this one, 0 if none was taken.
+    ///
+    /// ```
+    /// # use subrosa_protocol::delivery::Ending;
+    /// let Ending::Expired(reason) = Ending::expired(1) else { unreachable!() };
+    /// assert_eq!(reason.text, "attempt 1 was lost with its worker, and it was too late for another one");
+    /// ```
+    pub fn expired(attempt: u16) -> Self {
+        Self::Expired(match attempt {
+            0 => Reason::new("expired", "no worker took the job in time"),
+            _ => Reason::new(
+                "expired",
+                &format!("attempt {attempt} was lost with its worker, and it was too late for another one"),
+            ),
+        })
+    }
+
+    /// So many attempts were made, which are all.
+    pub(crate) fn used_up(attempts: u16) -> Self {
+        let text = match attempts {
+            1 => "the only attempt was lost with its worker".to_owned(),
+            _ => format!("all {attempts} attempts were lost with their workers"),
+        };
+        Self::failed(code::ATTEMPTS_USED_UP, &text)
     }
 
     /// The record's event.

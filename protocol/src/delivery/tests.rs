@@ -98,7 +98,7 @@ fn rules(view: &Delivered<'_>) -> OnDelivery {
         (is_open && view.probe == Probe::NotAsked, &ask),
         (is_open && view.probe == Probe::Answered, &|| OnDelivery::Nak),
         (view.refusal.is_some(), &|| fail(view.refusal.unwrap().word())),
-        (view.expired, &|| OnDelivery::End(Ending::expired())),
+        (view.expired, &|| OnDelivery::End(Ending::expired(view.last.attempt()))),
         (next > view.max_attempts, &|| fail("attempts_used_up")),
         (true, &|| OnDelivery::Take(attempt(next))),
     ];
@@ -295,10 +295,10 @@ fn a_job_that_has_ended_cannot_be_ended_otherwise() {
 #[test]
 fn a_child_is_killed_when_it_is_silent_overtaken_or_ended() {
     let kid = Child { attempt: attempt(2), decided_on: HASH };
-    let quiet = |silent_ms| ChildView { silent_ms, ended_ms: 0 };
+    let quiet = |is_silent| ChildView { is_silent, is_overdue: false };
     let (keep, wait, kill) = (KeepChild::Keep, KeepChild::Wait, KeepChild::Kill);
     for last in lasts(3) {
-        assert_eq!(child(&last, &kid, &quiet(60_001)), kill, "silent: {last:?}");
+        assert_eq!(child(&last, &kid, &quiet(true)), kill, "silent: {last:?}");
         let expected = match state(&last) {
             Some(State::Ended | State::Finished) => wait,
             Some(_) if last.attempt() > 2 => kill,
@@ -306,12 +306,11 @@ fn a_child_is_killed_when_it_is_silent_overtaken_or_ended() {
             None if last == Last::Absent => wait,
             None => keep,
         };
-        assert_eq!(child(&last, &kid, &quiet(60_000)), expected, "{last:?}");
+        assert_eq!(child(&last, &kid, &quiet(false)), expected, "{last:?}");
     }
     for last in [Last::Absent, known(State::Ended, 2), known(State::Finished, 2)] {
-        let ended = |ended_ms| ChildView { silent_ms: 0, ended_ms };
-        assert_eq!(child(&last, &kid, &ended(10_000)), wait, "{last:?}");
-        assert_eq!(child(&last, &kid, &ended(10_001)), kill, "{last:?}");
+        let overdue = ChildView { is_silent: false, is_overdue: true };
+        assert_eq!(child(&last, &kid, &overdue), kill, "{last:?}");
     }
 }
 
@@ -392,7 +391,7 @@ fn the_last_record_is_read_as_what_it_says() {
 fn endings_become_events() {
     let failed = Ending::failed(code::CLIENT_GONE, "gone");
     assert_eq!(failed.into_event(), Event::Failed(Reason::new("client_gone", "gone")));
-    let Event::Expired(reason) = Ending::expired().into_event() else { panic!() };
+    let Event::Expired(reason) = Ending::expired(0).into_event() else { panic!() };
     assert_eq!(reason.code, "expired");
 }
 

@@ -1,7 +1,7 @@
 //! What a worker does with a delivery, and with an attempt that it holds.
 
 use super::{Ending, Holder, Last, Snapshot, State};
-use crate::{id::Attempt, record::code, refusal::Code};
+use crate::{id::Attempt, refusal::Code};
 
 /// A delivery, and all that decides about it.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ pub enum OnDelivery {
 /// };
 /// assert_eq!(deliver(&view), OnDelivery::Take(Attempt::FIRST));
 /// assert_eq!(deliver(&Delivered { is_the_job: false, ..view }), OnDelivery::Ack);
-/// assert_eq!(deliver(&Delivered { expired: true, ..view }), OnDelivery::End(Ending::expired()));
+/// assert_eq!(deliver(&Delivered { expired: true, ..view }), OnDelivery::End(Ending::expired(0)));
 /// ```
 pub fn deliver(view: &Delivered<'_>) -> OnDelivery {
     // 1. Not what it says, nobody's state, or nothing to do.
@@ -104,14 +104,12 @@ pub fn deliver(view: &Delivered<'_>) -> OnDelivery {
     }
     // 5. No further attempt.
     if view.expired {
-        return OnDelivery::End(Ending::expired());
+        return OnDelivery::End(Ending::expired(snapshot.attempt));
     }
     // 6. Claim the next one.
     match next_attempt(snapshot, view.max_attempts) {
         Some(attempt) => OnDelivery::Take(attempt),
-        None => {
-            OnDelivery::End(Ending::failed(code::ATTEMPTS_USED_UP, "every attempt was lost with its worker"))
-        }
+        None => OnDelivery::End(Ending::used_up(snapshot.attempt)),
     }
 }
 

@@ -16,7 +16,6 @@ use crate::{
 };
 
 /// Longer than a child may be silent, or live on after its job's end.
-const LONG_MS: u64 = 1_000_000;
 
 /// One launcher's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -160,8 +159,7 @@ impl World {
             Last::Unverified { .. } | Last::Known(Snapshot { state: State::Queued | State::Open { .. }, .. })
         );
         for (kind, mut to, silent) in self.silences(&last, place, attempt) {
-            let ended_ms = if is_over { LONG_MS } else { 0 };
-            let view = ChildView { silent_ms: if silent { LONG_MS } else { 0 }, ended_ms };
+            let view = ChildView { is_silent: silent, is_overdue: is_over };
             if (ctx.rules.child)(&last, &child, &view) == KeepChild::Kill {
                 to.kill(place.into());
                 to.launchers[index].puller = gone(false);

@@ -149,7 +149,7 @@ pub(super) fn all() -> Vec<Mutant> {
             TakenOverFromTheSilent,
             Rules {
                 deliver: |view| match view.expired && is_open(view.last) {
-                    true => OnDelivery::End(Ending::expired()),
+                    true => OnDelivery::End(Ending::expired(0)),
                     false => (REAL.deliver)(view),
                 },
                 ..REAL

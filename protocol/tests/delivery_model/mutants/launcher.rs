@@ -61,7 +61,7 @@ pub(super) fn all() -> Vec<Mutant> {
             TakenOverFromTheSilent,
             Rules {
                 sweep: |last, chained, expired, now, ages| match is_open(last) && expired {
-                    true => Sweep::End(Ending::expired()),
+                    true => Sweep::End(Ending::expired(0)),
                     false => (REAL.sweep)(last, chained, expired, now, ages),
                 },
                 ..REAL
