@@ -72,19 +72,21 @@ pub struct OneJob {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Timing {
-    /// How long the client may take to answer `options`.
+    /// How long the client may take to answer `options`: 10 minutes, or `SUBROSA_OPTIONS_SECONDS`.
     pub options: Duration,
-    /// How long the client may take to answer `ready`.
+    /// How long the client may take to answer `ready`: 10 minutes, or `SUBROSA_READY_SECONDS`.
     pub ready: Duration,
-    /// How long the client may take to answer `done`.
+    /// How long the client may take to answer `done`: 60 s, or `SUBROSA_DONE_SECONDS`.
     pub done: Duration,
-    /// How often the last record of a running job is looked at.
+    /// How often the last record of a running job is looked at: every 10 s, or `SUBROSA_LOOK_SECONDS`. Less than
+    /// the ack wait of the queue, or other workers are given the job to no use.
     pub look: Duration,
-    /// How long the process that holds an attempt is asked before it counts as silent.
+    /// How long the process that holds an attempt is asked before it counts as silent: 10 s, or
+    /// `SUBROSA_PROBE_SECONDS`.
     pub probe: Duration,
-    /// How long running jobs may take to finish after SIGTERM.
+    /// How long running jobs may take to finish after SIGTERM: 30 s, or `SUBROSA_DRAIN_SECONDS`.
     pub drain: Duration,
-    /// How long a record may take to be written.
+    /// How long a record may take to be written: 60 s, or `SUBROSA_RECORD_SECONDS`.
     pub record: Duration,
 }
 
@@ -99,6 +101,26 @@ impl Default for Timing {
             drain: Duration::from_secs(30),
             record: Duration::from_secs(60),
         }
+    }
+}
+
+impl Timing {
+    fn from_env() -> Result<Self, ConfigError> {
+        let mut timing = Self::default();
+        for (name, least, member) in [
+            ("SUBROSA_OPTIONS_SECONDS", 1, &mut timing.options),
+            ("SUBROSA_READY_SECONDS", 1, &mut timing.ready),
+            ("SUBROSA_DONE_SECONDS", 1, &mut timing.done),
+            ("SUBROSA_LOOK_SECONDS", 1, &mut timing.look),
+            ("SUBROSA_PROBE_SECONDS", 1, &mut timing.probe),
+            ("SUBROSA_DRAIN_SECONDS", 0, &mut timing.drain),
+            ("SUBROSA_RECORD_SECONDS", 1, &mut timing.record),
+        ] {
+            if let Some(seconds) = number(name, least..=86_400)? {
+                *member = Duration::from_secs(seconds);
+            }
+        }
+        Ok(timing)
     }
 }
 
@@ -177,9 +199,7 @@ impl Config {
         if let Some(slots) = number("SUBROSA_SLOTS", 1..=4096)? {
             config.slots = usize::try_from(slots).unwrap_or(usize::MAX);
         }
-        if let Some(seconds) = number("SUBROSA_DRAIN_SECONDS", 0..=86_400)? {
-            config.timing.drain = Duration::from_secs(seconds);
-        }
+        config.timing = Timing::from_env()?;
         if let Some(path) = text("SUBROSA_CERT_FILE")? {
             let (name, key) = (name.to_owned(), config.identity.public());
             config.cert = Live::file(path, move |path| read_cert(path, &name, &key).map(Some))?;

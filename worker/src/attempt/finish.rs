@@ -85,7 +85,7 @@ impl Attempt {
             (Conclusion::Leave(outcome), _) => return outcome,
             (Conclusion::Finish, _) => Event::Finished,
             (Conclusion::Store | Conclusion::ClientGone, _) => {
-                Event::Failed(Reason::new(code::CLIENT_GONE, "the client did not answer in time"))
+                Event::Failed(Reason::new(code::CLIENT_GONE, &unanswered(interrupt.as_ref())))
             }
             (Conclusion::Close, Stage::Closed(token)) => {
                 let mut times = self.state().times;
@@ -162,6 +162,16 @@ impl Attempt {
                 Err(_) => return Outcome::LetGo,
             }
         }
+    }
+}
+
+/// Which of its answers the client owes, in public words.
+fn unanswered(interrupt: Option<&Interrupt>) -> String {
+    match interrupt {
+        Some(Interrupt::ClientGone(step, patience)) => {
+            format!("the client did not answer {} within {patience:?}", step.token().unwrap_or_default())
+        }
+        _ => "the client did not answer before the worker had to end".to_owned(),
     }
 }
 

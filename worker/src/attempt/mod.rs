@@ -5,7 +5,10 @@ mod run;
 mod stage;
 mod steps;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use subrosa_protocol::{
@@ -37,8 +40,8 @@ pub(crate) enum Interrupt {
     Overtaken,
     /// The job has ended.
     Ended,
-    /// The client did not answer in time.
-    ClientGone,
+    /// The client did not answer this step in so much time.
+    ClientGone(Kind, Duration),
     /// The client answered with an error.
     Client(PeerError),
     /// The history cannot be written.
@@ -53,7 +56,7 @@ impl Interrupt {
         match self {
             Self::Overtaken => Stopped::Overtaken,
             Self::Ended => Stopped::Ended,
-            Self::ClientGone => Stopped::ClientGone,
+            Self::ClientGone(..) => Stopped::ClientGone,
             Self::Client(_) => Stopped::ClientFailed,
             Self::Unrecorded => Stopped::Unrecorded,
             Self::Draining => Stopped::Draining,
@@ -142,6 +145,11 @@ impl Attempt {
         // The function is dropped, and the end that is recorded is the stage's.
         self.interrupt(Interrupt::Ended);
         Some(answer.into())
+    }
+
+    /// Which attempt this is, for people: "attempt 2 of 3".
+    fn name(&self) -> String {
+        format!("attempt {} of {}", self.holder.attempt, self.job.description().max_attempts)
     }
 
     fn interrupted(&self) -> Option<Interrupt> {

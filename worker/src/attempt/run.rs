@@ -90,15 +90,19 @@ async fn work(attempt: &Arc<Attempt>, function: &Function) -> Option<ErrorMember
     // Called on its own task: what it does before its first await may panic or take long as well.
     let mut task = attempt.process.functions.spawn(async move { function(job).await });
     let mut interrupt = attempt.interrupt.subscribe();
-    let timeout_ms = Duration::from_millis(attempt.job.description().timeout_ms);
+    let limit = Duration::from_millis(attempt.job.description().timeout_ms);
+    let patience = 2 * (attempt.process.timing.options + attempt.process.timing.ready);
     let failure = tokio::select! {
         joined = &mut task => return verdict(joined),
         _ = async { interrupt.wait_for(Option::is_some).await.is_ok() } => None,
-        () = run_limit(attempt.payload_arrived.subscribe(), timeout_ms) => {
-            Some(ErrorMember::new(StepCode::Timeout, "the run took longer than the job allows"))
+        () = run_limit(attempt.payload_arrived.subscribe(), limit) => {
+            let text = format!("{} ran longer than its timeout of {limit:?}", attempt.name());
+            Some(ErrorMember::new(StepCode::Timeout, text))
         }
-        () = never_asked(attempt) => {
-            Some(ErrorMember::new(StepCode::Timeout, "the worker's function did not ask for the payload in time"))
+        () = never_asked(attempt.payload_arrived.subscribe(), patience) => {
+            let name = attempt.name();
+            let text = format!("in {name}, the worker's function did not ask for the payload within {patience:?}");
+            Some(ErrorMember::new(StepCode::Timeout, text))
         }
     };
     // The function is dropped at its next await. What it runs elsewhere has to watch the token.
@@ -109,10 +113,7 @@ async fn work(attempt: &Arc<Attempt>, function: &Function) -> Option<ErrorMember
 
 /// Passes when the payload has not arrived long after both of the client's answers were due: the function
 /// does not ask for it.
-async fn never_asked(attempt: &Attempt) {
-    let timing = &attempt.process.timing;
-    let mut arrived = attempt.payload_arrived.subscribe();
-    let limit = 2 * (timing.options + timing.ready);
+async fn never_asked(mut arrived: watch::Receiver<Option<Instant>>, limit: Duration) {
     if timeout(limit, async { arrived.wait_for(Option::is_some).await.is_ok() }).await.is_ok() {
         std::future::pending::<()>().await;
     }

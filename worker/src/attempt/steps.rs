@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     Failure,
-    process::{Written, sequence},
+    process::{Written, sequence, short},
 };
 
 /// The first wait before a step is sent again; it doubles.
@@ -123,7 +123,9 @@ impl Attempt {
                     return Err(Failure::interrupted());
                 }
                 () = sleep_until(deadline) => {
-                    self.interrupt(Interrupt::ClientGone);
+                    let (job, step) = (short(self.job.id()), kind.token());
+                    tracing::warn!(job, attempt = self.holder.attempt.get(), step, ?patience, "the client did not answer in time");
+                    self.interrupt(Interrupt::ClientGone(kind, patience));
                     return Err(Failure::interrupted());
                 }
                 () = sleep_until(resend) => {
