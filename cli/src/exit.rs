@@ -167,7 +167,7 @@ impl From<LaunchError> for Failure {
             LaunchError::Refused { code: Code::UnknownJob, .. } => Exit::UnknownJob,
             LaunchError::Refused { .. } => Exit::Refused,
             LaunchError::NoLauncher(RequestError::Denied { .. }) => Exit::Denied,
-            LaunchError::NoLauncher(_) => Exit::Unreachable,
+            LaunchError::NoLauncher(_) | LaunchError::NoAnswer { .. } => Exit::Unreachable,
             LaunchError::Ended { .. } => Exit::JobFailed,
             LaunchError::Malformed => Exit::Failure,
             // The job, or what was made of it before.

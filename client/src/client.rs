@@ -25,14 +25,21 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Timing {
-    /// How long a launcher may take to admit a job.
+    /// How long a launcher may take to admit a job: 30 s by default.
     pub admission: Duration,
-    /// When a waiting job's state is first asked for; the time doubles up to 5 minutes.
+    /// When a waiting job's state is first asked for: after 30 s by default; the time doubles up to 5 minutes.
     pub status: Duration,
+    /// How long each attempt may take beside its run, for its steps and until a lost worker is noticed: 25 minutes
+    /// by default. More than workers wait for this client's answers.
+    pub steps: Duration,
     /// After the reply to `done`, how long the job's record of its end may take before the launcher is
-    /// asked to write it.
+    /// asked to write it: 5 s by default. Less than a worker that was lost just then is asked whether it lives, or
+    /// the job may be seen to have failed.
     pub settle: Duration,
-    /// How long [`Client::close`] waits for jobs whose end is not recorded yet.
+    /// How long a worker may take to end a job that this client cancels, before the launcher is asked to: 10 s by
+    /// default.
+    pub cancel: Duration,
+    /// How long [`Client::close`] waits for jobs whose end is not recorded yet: 30 s by default.
     pub close: Duration,
 }
 
@@ -41,7 +48,9 @@ impl Default for Timing {
         Self {
             admission: Duration::from_secs(30),
             status: Duration::from_secs(30),
-            settle: Duration::from_secs(10),
+            steps: Duration::from_secs(25 * 60),
+            settle: Duration::from_secs(5),
+            cancel: Duration::from_secs(10),
             close: Duration::from_secs(30),
         }
     }

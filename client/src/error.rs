@@ -1,6 +1,6 @@
 //! What can go wrong: connecting, launching, and the job itself.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use subrosa_protocol::{
     identity::{RevokedError, Thumbprint, Untrusted},
@@ -77,9 +77,17 @@ pub enum LaunchError {
         /// Why, in words; from the launcher.
         message: String,
     },
-    /// No launcher answered.
-    #[error("no launcher answered: {0}")]
+    /// No launcher can be asked.
+    #[error("no launcher can be asked: {0}")]
     NoLauncher(RequestError),
+    /// No launcher answered in time.
+    #[error("no launcher answered within {within:?}: {reason}")]
+    NoAnswer {
+        /// How long it was asked.
+        within: Duration,
+        /// What the last question came to.
+        reason: RequestError,
+    },
     /// The launcher's answer cannot be understood.
     #[error("the launcher's answer cannot be understood")]
     Malformed,
@@ -117,8 +125,10 @@ pub enum JobError {
         message: String,
     },
     /// No trusted worker took the job in time.
-    #[error("no trusted worker took the job in time{}", listed(.untrusted))]
+    #[error("no trusted worker took the job within {within:?}{}", listed(.untrusted))]
     NoWorker {
+        /// How long the job could wait: its `expires_in`.
+        within: Duration,
         /// Who answered, and was not trusted.
         untrusted: Vec<UntrustedWorker>,
     },
@@ -138,9 +148,16 @@ pub enum JobError {
         /// Why, in public words, as a launcher says; none if nobody has confirmed it yet.
         reason: Option<String>,
     },
-    /// The job did not end within all the time that it has.
-    #[error("the job did not end in time")]
-    Timeout,
+    /// The job did not end within all the time that its attempts may take.
+    #[error("the job did not end within {within:?}; attempt {attempt} of {max} was the last one heard of")]
+    Timeout {
+        /// How long it was waited for.
+        within: Duration,
+        /// The last attempt that a trusted worker has begun.
+        attempt: u16,
+        /// How many there may be.
+        max: u16,
+    },
     /// The result is not of the type asked for.
     #[error("the result is not what was expected: it {0}")]
     Result(#[from] BodyError),

@@ -143,6 +143,9 @@ impl Launchers {
                 Err(LaunchError::Refused { code: Code::Overloaded, .. }) if Instant::now() < deadline => {
                     backoff.wait().await;
                 }
+                Err(LaunchError::NoAnswer { reason, .. }) => {
+                    return Err(LaunchError::NoAnswer { within: patience, reason });
+                }
                 answer => return answer,
             }
         }
@@ -258,6 +261,7 @@ impl Launchers {
             RequestError::TooLarge { .. } => {
                 LaunchError::Refused { code: Code::TooLarge, message: error.to_string() }
             }
+            reason if reason.is_passing() => LaunchError::NoAnswer { within: patience, reason },
             error => LaunchError::NoLauncher(error),
         })?;
         if let Some((code, message)) = refusal(&answer) {

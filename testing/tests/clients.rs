@@ -163,7 +163,7 @@ async fn sane_handlers_pass_all_attacks() {
                     Attack::Ready(_) => matches!(error, JobError::Handler { step: "payload", .. }),
                     Attack::Result(_) => matches!(error, JobError::Result(_)),
                     Attack::UntrustedWorker => {
-                        matches!(&error, JobError::NoWorker { untrusted } if untrusted.len() == 1)
+                        matches!(&error, JobError::NoWorker { untrusted, .. } if untrusted.len() == 1)
                     }
                     _ => matches!(&error, JobError::Worker { code: StepCode::BadInput, .. }),
                 };

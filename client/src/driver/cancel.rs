@@ -83,8 +83,8 @@ impl Cancelling {
         let envelope = Bytes::from(envelope);
         let mut inbox = client.connection.inbox();
         let mut waiting: Option<AwaitCancelled> = Some(next);
-        let mut again = Backoff::new(RESEND, client.timing.settle);
-        let (mut resend, until) = (Instant::now(), Instant::now() + client.timing.settle);
+        let mut again = Backoff::new(RESEND, client.timing.cancel);
+        let (mut resend, until) = (Instant::now(), Instant::now() + client.timing.cancel);
         loop {
             tokio::select! {
                 // The worker is told before anybody's hints are followed.

@@ -42,8 +42,6 @@ use crate::{
 
 /// The longest time between two questions for a job's state.
 const STATUS_MAX: Duration = Duration::from_secs(5 * 60);
-/// Beyond its own times, how long each attempt may take for its steps.
-const STEPS: Duration = Duration::from_secs(25 * 60);
 /// How long the last answer may take to leave; no longer while the connection is down.
 const FLUSH: Duration = Duration::from_secs(1);
 /// Hints to ask for a job's state count at most this often.
@@ -295,21 +293,35 @@ impl Driver {
     /// Until when to wait: for a worker as long as the job may wait, after that as long as all attempts
     /// may take.
     fn deadline(&self) -> Instant {
-        let job = self.launched.job().description();
-        let waiting = Duration::from_millis(job.expires_ms.saturating_sub(self.launched_ms));
         match self.worker {
-            None => self.launched_at + waiting + LATE,
-            Some(_) => {
-                let attempt = Duration::from_millis(job.timeout_ms) + STEPS;
-                self.launched_at + waiting + attempt * u32::from(job.max_attempts)
-            }
+            None => self.launched_at + self.waiting() + LATE,
+            Some(_) => self.launched_at + self.within(),
         }
+    }
+
+    /// How long the job may wait for a worker.
+    fn waiting(&self) -> Duration {
+        let expires_ms = self.launched.job().description().expires_ms;
+        Duration::from_millis(expires_ms.saturating_sub(self.launched_ms))
+    }
+
+    /// How long the job may take, with all its attempts.
+    fn within(&self) -> Duration {
+        let job = self.launched.job().description();
+        let attempt = Duration::from_millis(job.timeout_ms) + self.client.timing.steps;
+        self.waiting() + attempt * u32::from(job.max_attempts)
     }
 
     fn too_late(&mut self) -> JobError {
         match self.worker {
-            None => JobError::NoWorker { untrusted: std::mem::take(&mut self.untrusted) },
-            Some(_) => JobError::Timeout,
+            None => {
+                JobError::NoWorker { within: self.waiting(), untrusted: std::mem::take(&mut self.untrusted) }
+            }
+            Some((_, attempt)) => JobError::Timeout {
+                within: self.within(),
+                attempt,
+                max: self.launched.job().description().max_attempts,
+            },
         }
     }
 
@@ -345,7 +357,10 @@ impl Driver {
         }
         match state {
             Ok(state) if state.is_end() => {
-                if self.worker.is_none() && !self.untrusted.is_empty() && state.state != "cancelled" {
+                // Whoever notices first that no worker has come, it is told in one way.
+                let nobody = state.state == "expired" && state.attempt == 0;
+                let untrusted = !self.untrusted.is_empty() && state.state != "cancelled";
+                if self.worker.is_none() && (nobody || untrusted) {
                     return Err(self.too_late());
                 }
                 Err(cancel::ended(state))

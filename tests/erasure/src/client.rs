@@ -53,6 +53,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut timing = Timing::default();
     // A token is shown only if the job's end is not learnt otherwise, and then before the test gives up.
     timing.settle = Duration::from_secs(25);
+    timing.cancel = Duration::from_secs(25);
     timing.close = Duration::from_secs(600);
     let client = Client::connect(args.url).trust(Trust::from_file(&args.trust)?).timing(timing).await?;
     let options = body("options");

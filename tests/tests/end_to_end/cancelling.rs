@@ -29,9 +29,9 @@ async fn lab() -> Lab {
 }
 
 /// A client that gives the worker so much time before it goes to a launcher.
-async fn client(lab: &Lab, settle: Duration) -> Client {
+async fn client(lab: &Lab, cancel: Duration) -> Client {
     let mut timing = Timing::default();
-    timing.settle = settle;
+    timing.cancel = cancel;
     Client::connect(lab.url()).trust(lab.local.trust().unwrap()).timing(timing).await.unwrap()
 }
 

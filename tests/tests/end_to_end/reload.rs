@@ -300,7 +300,7 @@ async fn drops_its_worker(lab: &Lab, name: &str, trust: Trust, key: &SigningKey)
     };
     visitor.go_on().await;
     let error = patiently(job.result::<u16>()).await.unwrap_err();
-    let JobError::NoWorker { untrusted } = error else { panic!("{error}") };
+    let JobError::NoWorker { untrusted, .. } = error else { panic!("{error}") };
     assert_eq!(untrusted, std::slice::from_ref(&distrusted));
     distrusted.reason
 }

@@ -45,7 +45,7 @@ async fn a_worker_with_another_key_is_not_trusted_and_learns_nothing() {
         .unwrap();
     let mut events = job.events();
     let error = patiently(job.result::<Value>()).await.unwrap_err();
-    let JobError::NoWorker { untrusted } = error else { panic!("{error}") };
+    let JobError::NoWorker { untrusted, .. } = error else { panic!("{error}") };
     assert_eq!(untrusted.len(), 1);
     let mut reported = 0;
     while let Some(event) = events.next().await {
@@ -163,7 +163,7 @@ async fn at_the_deadline_the_error_says_who_was_not_trusted_and_why() {
     }
     let error = patiently(job.result::<Value>()).await.unwrap_err();
     let text = error.to_string();
-    let JobError::NoWorker { untrusted } = error else { panic!("{error}") };
+    let JobError::NoWorker { untrusted, .. } = error else { panic!("{error}") };
     assert_eq!(untrusted, expected);
     for UntrustedWorker { worker, reason } in expected {
         assert!(text.contains(&format!("{worker} answered and is not trusted: {reason}")), "{text}");
@@ -187,7 +187,7 @@ async fn a_trusted_key_for_another_name_is_not_trusted() {
     let client = lab.client().await;
     let job = client.job("one").expires_in(Duration::from_secs(1)).launch().await.unwrap();
     let error = patiently(job.result::<Value>()).await.unwrap_err();
-    assert!(matches!(&error, JobError::NoWorker { untrusted } if untrusted.len() == 1), "{error}");
+    assert!(matches!(&error, JobError::NoWorker { untrusted, .. } if untrusted.len() == 1), "{error}");
     lab.stop().await;
 }
 
