@@ -98,19 +98,17 @@ impl Office {
         let is_known = |worker: &WorkerName| self.workers.contains_key(worker);
         let (request, signers) = match check(subject, payload, &self.namespace, is_known, now_ms())? {
             Checked::Good(request, signers) => (request, signers),
-            Checked::Late(request) => {
-                // It may have begun in time.
-                let (worker, id) = (request.job().worker(), request.job().id());
-                let stored = self.history.last(worker, id, deadline).await?;
-                let seen = self.judge(worker, id, stored);
-                return match seen.last {
-                    Last::Absent => Err(LaunchError::Expired.into()),
-                    _ => Ok(Launched { job: *id, state: seen.state() }),
-                };
-            }
+            // It may have begun in time.
+            Checked::Late(request) => return self.known(&request, LaunchError::Expired, deadline).await,
         };
         let (worker, id) = (request.job().worker(), request.job().id());
         let warning = self.policy(worker).check(request.job(), &signers, &self.trust.get())?;
+        self.quota.ready(deadline).await?;
+        let place = match self.quota.reserve(&request, &signers, now_ms()) {
+            Ok(place) => place,
+            // It may have been admitted before.
+            Err(over) => return self.known(&request, over, deadline).await,
+        };
         let event = Event::Queued { request: request.bytes().to_vec() };
         let seen = match self.write(worker, id, 0, None, event).await {
             Ok(Written::Won(seen)) => {
@@ -121,6 +119,7 @@ impl Office {
                     );
                 }
                 tracing::info!(job = short(id), %worker, "admitted");
+                place.keep();
                 seen
             }
             Ok(Written::Lost(seen)) => seen,
@@ -130,6 +129,22 @@ impl Office {
             Err(error) => return Err(error.into()),
         };
         self.repeat_launch(worker, id, &seen, deadline).await
+    }
+
+    /// Answers with the state of a job that has been admitted before; refuses another.
+    async fn known(
+        &self,
+        request: &LaunchRequest,
+        refusal: impl Into<Refused>,
+        deadline: Instant,
+    ) -> Result<Launched, Failed> {
+        let (worker, id) = (request.job().worker(), request.job().id());
+        let stored = self.history.last(worker, id, deadline).await?;
+        let seen = self.judge(worker, id, stored);
+        match seen.last {
+            Last::Absent => Err(refusal.into().into()),
+            _ => Ok(Launched { job: *id, state: seen.state() }),
+        }
     }
 
     /// The second half of a launch: what is `queued` goes to the queue, with the request in its record.

@@ -25,6 +25,7 @@ pub mod fuzzing {
 pub mod guard;
 mod launcher;
 mod office;
+mod quota;
 mod refused;
 mod service;
 mod status;

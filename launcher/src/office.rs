@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     config::{Config, Keys, Timing, Worker},
     error::{Error, Trouble},
+    quota::Quota,
     workers::Workers,
 };
 
@@ -40,6 +41,7 @@ pub(crate) struct Office {
     /// What the service `workers` answers, made anew when trust or policies change.
     workers_answer: watch::Sender<Bytes>,
     pub(crate) timing: Timing,
+    pub(crate) quota: Quota,
     /// Whether a history may be read from a server that lags.
     replicated: bool,
     /// How long a stored result is kept.
@@ -103,6 +105,7 @@ impl Office {
             revoked_file: config.revoked_file.clone(),
             workers: config.workers.iter().map(|worker| (worker.name.clone(), worker.clone())).collect(),
             timing: config.timing,
+            quota: Quota::new(config.quota),
             results_age: config.streams.results.max_age.unwrap_or_default(),
             refused_requests: Tally::new("requests refused"),
             refused_deliveries: Tally::new("deliveries refused"),

@@ -11,12 +11,9 @@ use subrosa_protocol::{id::WorkerName, launch::MAX_SIGNATURES, policy::Mode, sub
 use subrosa_transport::Connect;
 
 use super::{
-    Backend, Config, ConfigError, PerJob, Process, Storage, Stream, Streams, Timing, Worker, WorkerPolicy,
-    docker,
+    Backend, Config, ConfigError, PerJob, Process, Timing, Worker, WorkerPolicy, docker, quota, streams,
     values::{Humane, Size},
 };
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,9 +27,11 @@ struct Wire {
     #[serde(default)]
     worker: Vec<WorkerWire>,
     #[serde(default)]
-    streams: StreamsWire,
+    streams: streams::Wire,
     #[serde(default)]
     timing: TimingWire,
+    #[serde(default)]
+    quota: quota::Wire,
     max_requests: Option<usize>,
 }
 
@@ -85,23 +84,6 @@ enum BackendWire {
     Resident,
     Process,
     Docker,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct StreamsWire {
-    queue: StreamWire,
-    records: StreamWire,
-    results: StreamWire,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct StreamWire {
-    replicas: Option<u8>,
-    storage: Storage,
-    max_age: Option<Humane>,
-    max_bytes: Option<Size>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -164,6 +146,7 @@ impl Wire {
             workers,
             streams: self.streams.check()?,
             timing: self.timing.check()?,
+            quota: self.quota.check()?,
             max_requests,
         })
     }
@@ -332,42 +315,6 @@ fn check_inbox_prefix(member: &str, prefix: Option<&str>) -> Result<(), ConfigEr
             Err(invalid(member, "must be _INBOX or begin with _INBOX_, without dots or wildcards"))
         }
         _ => Ok(()),
-    }
-}
-
-impl StreamsWire {
-    fn check(self) -> Result<Streams, ConfigError> {
-        let mut streams = Streams {
-            queue: self.queue.check("streams.queue")?,
-            records: self.records.check("streams.records")?,
-            results: self.results.check("streams.results")?,
-        };
-        let results_age = *streams.results.max_age.get_or_insert(7 * DAY);
-        if streams.records.max_age.is_some_and(|age| age < results_age + 3 * DAY) {
-            return Err(invalid(
-                "streams.records.max_age",
-                "must be at least 3 days more than that of the results: a history has to outlive its job",
-            ));
-        }
-        Ok(streams)
-    }
-}
-
-impl StreamWire {
-    fn check(self, name: &str) -> Result<Stream, ConfigError> {
-        let replicas = self.replicas.unwrap_or(1);
-        if !(1..=5).contains(&replicas) {
-            return Err(invalid(format!("{name}.replicas"), "must be 1 to 5"));
-        }
-        let max_age = self.max_age.map(|age| age.0);
-        if max_age.is_some_and(|age| age < Duration::from_secs(3600)) {
-            return Err(invalid(format!("{name}.max_age"), "must be at least \"1h\""));
-        }
-        let max_bytes = self.max_bytes.map(|size| size.0);
-        if max_bytes.is_some_and(|bytes| bytes < 1 << 20) {
-            return Err(invalid(format!("{name}.max_bytes"), "must be at least \"1MiB\""));
-        }
-        Ok(Stream { replicas, storage: self.storage, max_age, max_bytes })
     }
 }
 

@@ -3,6 +3,8 @@
 mod docker;
 mod file;
 mod keys;
+mod quota;
+mod streams;
 mod values;
 
 #[cfg(test)]
@@ -26,7 +28,7 @@ use subrosa_protocol::{
 use subrosa_transport::Connect;
 use thiserror::Error;
 
-pub use self::{docker::Docker, keys::Keys};
+pub use self::{docker::Docker, keys::Keys, quota::Quota};
 
 /// An example with every member, as it is installed beside the program.
 pub const EXAMPLE: &str = include_str!("../../subrosa-launcher.example.toml");
@@ -66,6 +68,8 @@ pub struct Config {
     pub streams: Streams,
     /// How long things may take.
     pub timing: Timing,
+    /// How much one may have going at once.
+    pub quota: Quota,
     /// How many requests are worked on at once; what comes beyond is refused as `overloaded`.
     pub max_requests: usize,
 }

@@ -154,6 +154,7 @@ fn rules_name_the_member() {
         ("[streams.queue]\nreplicas = 6", "`streams.queue.replicas` must be 1 to 5"),
         ("[streams.records]\nmax_age = \"8d\"", "`streams.records.max_age` must be at least 3 days more"),
         ("[streams.records]\nmax_bytes = 1", "`streams.records.max_bytes` must be at least \"1MiB\""),
+        ("[quota]\nopen_per_signer = 0", "`quota.open_per_signer` must be 1 to 10000000"),
         ("[timing]\nack_wait = \"1s\"", "`timing.ack_wait` must be \"5s\" to \"3600s\""),
         (
             "[[worker]]\nname = \"x\"\nbackend = \"process\"\ncommand = [\"x\"]\nkey_file = \"k\"\n\

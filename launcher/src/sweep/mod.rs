@@ -5,7 +5,7 @@ mod index;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rand::RngExt as _;
 use subrosa_protocol::{
     delivery::{Ending, Last, Snapshot, State, Sweep, SweepAges, sweep},
@@ -67,16 +67,27 @@ async fn follow(office: &Shared) -> Result<(), HistoryError> {
     let records = Records::new(office.connection.clone(), office.namespace.clone());
     let mut records = records.follow("sweep").await?;
     let mut index = Index::new(ages(office));
+    office.quota.begin();
+    let mut unknown = Vec::new();
+    while let Some(record) = records.next_known().await? {
+        unknown.extend(see(office, &mut index, record));
+    }
+    count(office, unknown).await?;
+    office.quota.caught_up();
     let interval = office.timing.sweep;
     let mut next = Instant::now() + interval.mul_f64(rand::rng().random_range(0.2..=1.0));
     loop {
         tokio::select! {
-            record = records.next() => see(office, &mut index, record?),
+            record = records.next() => {
+                let unknown = see(office, &mut index, record?);
+                count(office, unknown.into_iter().collect()).await?;
+            }
             () = tokio::time::sleep_until(next) => {
                 if office.connection.breaks() != breaks {
                     return Ok(());
                 }
                 sweep_once(office, &mut index).await;
+                office.quota.prune(now_ms());
                 // Several launchers should not act at the same instant.
                 next = Instant::now() + interval.mul_f64(rand::rng().random_range(0.75..=1.25));
             }
@@ -93,17 +104,39 @@ fn ages(office: &Shared) -> SweepAges {
     }
 }
 
-fn see(office: &Shared, index: &mut Index, record: Passing) {
+/// Heeds a record that passes by; returns its job if that counts for the quota, and it is not known for whom.
+fn see(office: &Shared, index: &mut Index, record: Passing) -> Option<Key> {
     let Passing { worker, job, stored } = record;
     // Whose workers are unknown here, their keys may be too: nothing could be said of their records.
     if !office.workers.contains_key(&worker) {
-        return;
+        return None;
     }
-    let name = worker.clone();
-    index.see((worker, job), &stored.bytes, now_ms(), || {
+    let (key, name) = ((worker.clone(), job), worker);
+    index.see(key.clone(), &stored.bytes, now_ms(), || {
         let last = Last::read(Some(&stored.bytes), &job, &name, &office.trust.get());
         matches!(last, Last::Known(Snapshot { state: State::Ended, .. }))
     });
+    if !office.quota.counts() {
+        return None;
+    }
+    let begun = office.request_in(&name, &job, &stored);
+    let seen = office.judge(&name, &job, Some(stored));
+    let unknown = office.quota.see(&key, &seen.last, &seen.record?, begun.as_ref());
+    unknown.then_some(key)
+}
+
+/// Counts jobs whose first record has not passed by.
+async fn count(office: &Shared, unknown: Vec<Key>) -> Result<(), HistoryError> {
+    let looks = unknown.into_iter().map(|key| async move {
+        let case = office.read(&key.0, &key.1, office.deadline()).await?;
+        if let Some(Case { request: Some(request), seen, .. }) = case
+            && let Some(record) = &seen.record
+        {
+            office.quota.see(&key, &seen.last, record, Some(&request));
+        }
+        Ok(())
+    });
+    stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await
 }
 
 async fn sweep_once(office: &Shared, index: &mut Index) {

@@ -136,12 +136,24 @@ impl Bench {
         }
     }
 
-    /// The job's first record, as a launcher would have written it at this time.
+    /// The job's first record.
+    pub(crate) fn record(&self, made: &Made, at_ms: u64, event: Event) -> Record {
+        Record { job: made.id, at_ms, attempt: 0, prev: None, event }
+    }
+
+    /// The same, as a launcher would have written it at this time.
     pub(crate) async fn append_queued(&self, made: &Made, at_ms: u64) -> Stored {
-        let event = Event::Queued { request: made.request.bytes().to_vec() };
-        let record = Record { job: made.id, at_ms, attempt: 0, prev: None, event };
+        let record = self.record(made, at_ms, Event::Queued { request: made.request.bytes().to_vec() });
         let key = self.local().launcher_config().with_file_name("launcher.jwk");
         self.append(&made.id, None, record.sign(&key_in(&key))).await
+    }
+
+    /// A history that ends in a `taken` by this key.
+    pub(crate) async fn append_taken(&self, made: &Made, at_ms: u64, key: &SigningKey) {
+        let queued = self.append_queued(made, at_ms).await;
+        let event = Event::Taken { instance: Instance::random(&mut rand::rng()) };
+        let record = Record { job: made.id, at_ms, attempt: 1, prev: Some(queued.hash()), event };
+        self.append(&made.id, Some(&queued), record.sign(key)).await;
     }
 
     /// A history whose result is stored, which was at this time.

@@ -10,6 +10,7 @@
 mod bench;
 mod children;
 mod killed;
+mod quota;
 mod requests;
 mod roles;
 mod streams;

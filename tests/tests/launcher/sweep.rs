@@ -5,13 +5,12 @@ use std::time::Duration;
 use subrosa_launcher::Config;
 use subrosa_protocol::{
     id::Instance,
-    identity::SigningKey,
     record::{Event, Record},
 };
 use subrosa_tests::lab::fresh_key;
 use subrosa_transport::now_ms;
 
-use crate::bench::{Bench, Made, key_in, made, made_with};
+use crate::bench::{Bench, key_in, made, made_with};
 
 /// A launcher that sweeps at once.
 fn eager(mut config: Config) -> Config {
@@ -49,7 +48,7 @@ async fn what_the_queue_lost_is_queued_again() {
 async fn an_open_job_without_news_is_queued_again() {
     let bench = Bench::new(0).await;
     let job = made();
-    taken(&bench, &job, &key_in(&bench.local().worker_key("echo"))).await;
+    bench.append_taken(&job, now_ms(), &key_in(&bench.local().worker_key("echo"))).await;
     let launcher = bench.run(eager(bench.config())).await;
     bench.until_queued(1).await;
     launcher.stop().await;
@@ -68,15 +67,6 @@ async fn a_result_that_nobody_came_for_fails_when_it_is_no_longer_kept() {
     assert_eq!(bench.state(&waiting.id).await, "finished");
     launcher.stop().await;
     bench.lab.stop().await;
-}
-
-/// A history that ends in a `taken` by this key.
-async fn taken(bench: &Bench, made: &Made, key: &SigningKey) {
-    let queued = bench.append_queued(made, now_ms()).await;
-    let instance = Instance::random(&mut rand::rng());
-    let (prev, event) = (Some(queued.hash()), Event::Taken { instance });
-    let record = Record { job: made.id, at_ms: now_ms(), attempt: 1, prev, event };
-    bench.append(&made.id, Some(&queued), record.sign(key)).await;
 }
 
 #[tokio::test]
@@ -102,7 +92,7 @@ async fn a_broken_history_is_ended() {
     let bad = bench.append(&garbage.id, Some(&queued), b"not a record".to_vec()).await;
 
     let forged = made();
-    taken(&bench, &forged, &fresh_key()).await;
+    bench.append_taken(&forged, now_ms(), &fresh_key()).await;
 
     let headless = made();
     let mut record = Record {
