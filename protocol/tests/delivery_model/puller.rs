@@ -15,8 +15,6 @@ use crate::{
     world::{Ctx, Kind, PROCESSES, Queue, Steps, World},
 };
 
-/// Longer than a child may be silent, or live on after its job's end.
-
 /// One launcher's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Puller {

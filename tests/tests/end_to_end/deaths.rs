@@ -191,13 +191,10 @@ struct Held {
 
 impl Held {
     /// A handler that is held up when it is asked for the first time, and not again.
-    fn at_first<T: Clone + Send + 'static>(
+    fn at_first<T: Clone + Send + Sync + 'static>(
         &self,
         answer: T,
-    ) -> impl Fn(Parameters) -> BoxFuture<'static, Result<T, HandlerError>> + Send + Sync + 'static
-    where
-        T: Sync,
-    {
+    ) -> impl Fn(Parameters) -> BoxFuture<'static, Result<T, HandlerError>> + Send + Sync + 'static {
         let (held, again) = (self.clone(), AtomicBool::new(false));
         move |_| {
             let (held, again, answer) = (held.clone(), again.swap(true, Ordering::SeqCst), answer.clone());
