@@ -8,12 +8,18 @@ use bollard::{
 };
 use futures_util::StreamExt as _;
 use subrosa_protocol::id::JobId;
+use tokio::time::Instant;
 
 use super::error::{DockerError, is_missing};
 use crate::{backend::running::Why, office::short};
 
 /// How soon an engine is asked again that did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The exit status of what SIGKILL has ended: 128 and the signal's number.
+const KILLED: i64 = 128 + 9;
+/// How long the engine may take to find out that a container was killed for its memory: it hears of that and of the
+/// end in no order.
+const FINDS_OUT: Duration = Duration::from_secs(3);
 
 /// The container of one attempt.
 pub(crate) struct Container {
@@ -36,11 +42,14 @@ impl Container {
 
     /// Waits for its end, however long the engine is away.
     pub(in crate::backend) async fn ended(&mut self, job: &JobId) -> Option<Why> {
+        let mut killed = None;
         loop {
             let condition = WaitContainerOptions { condition: "not-running".to_owned() };
             // Whatever it says, its state says more.
             let _ = Box::pin(self.engine.wait_container(&self.id, Some(condition))).next().await;
             match self.end_seen().await {
+                Ok(Some(DockerError::Exited { status: KILLED }))
+                    if killed.get_or_insert_with(Instant::now).elapsed() < FINDS_OUT => {}
                 Ok(Some(end)) => {
                     self.has_ended = true;
                     return Some(logged(job, &end));
