@@ -50,13 +50,17 @@ const BITS: usize = 8;
 /// The size of a proof, in bytes.
 const PROOF_BYTES: usize = 449;
 
-/// Serves [`run`] as the worker `create-proof`, as the environment says.
+/// Serves [`run`] as the worker `create-proof`, as the environment says; with the argument `health`, asks whether
+/// such a worker is well.
 ///
 /// # Errors
 ///
 /// Why the process cannot go on; a job that fails does not end it.
 #[tokio::main]
 pub async fn main() -> Result<(), subrosa_worker::Error> {
+    if std::env::args().nth(1).as_deref() == Some("health") {
+        return subrosa_worker::health();
+    }
     let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).try_init();
     subrosa_worker::serve("create-proof", run).await
 }

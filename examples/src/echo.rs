@@ -24,13 +24,17 @@ pub async fn run(job: Job<Launched>) -> Result<Done, Failure> {
     job.done(&Echo { options, payload }).await
 }
 
-/// Serves [`run`] as the worker `echo`, as the environment says.
+/// Serves [`run`] as the worker `echo`, as the environment says; with the argument `health`, asks whether
+/// such a worker is well.
 ///
 /// # Errors
 ///
 /// Why the process cannot go on; a job that fails does not end it.
 #[tokio::main]
 pub async fn main() -> Result<(), subrosa_worker::Error> {
+    if std::env::args().nth(1).as_deref() == Some("health") {
+        return subrosa_worker::health();
+    }
     let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).try_init();
     subrosa_worker::serve("echo", run).await
 }

@@ -1,6 +1,7 @@
 //! Why a launcher ends.
 
 use subrosa_protocol::{id::WorkerName, identity::Untrusted};
+use subrosa_telemetry::EndpointError;
 use subrosa_transport::{ConnectError, HistoryError, QueueError, RequestError};
 use thiserror::Error;
 
@@ -28,6 +29,9 @@ pub enum Error {
     /// Jobs' histories cannot be read or written.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// Health checks cannot be answered.
+    #[error(transparent)]
+    Health(#[from] EndpointError),
     /// The process cannot wait for signals.
     #[error("the process cannot wait for signals: {0}")]
     Signals(std::io::Error),

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use subrosa_protocol::id::JobId;
+use subrosa_telemetry::{Endpoint, Health, metrics::registry::Registry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,6 +23,9 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// A launcher that takes requests. Any number of them run beside each other; none keeps a state of its own.
 pub struct Launcher {
     office: Shared,
+    health: Health,
+    /// Answers health checks, if it is to.
+    _endpoint: Option<Endpoint>,
     services: Services,
     backends: Backends,
     sweep: CancellationToken,
@@ -38,24 +42,37 @@ impl Launcher {
     /// that are not as they should be, a subject that the server denies to this user.
     pub async fn start(config: &Config, guard: &Guard) -> Result<Self, Error> {
         let keys = config.keys()?;
+        let health = Health::new();
+        let endpoint = match config.health.listen {
+            Some(address) => Some(Endpoint::listen(address, health.clone(), Registry::default()).await?),
+            None => None,
+        };
         let connection = config.nats.connect().await?;
         streams::verify(&connection, config).await?;
         let office: Shared = Arc::new(Office::new(config, keys, connection));
         office.check_rights().await?;
+        let (connected, trusted) = (office.connection.clone(), office.clone());
+        health.require(move || match connected.is_connected() {
+            true => Ok(()),
+            false => Err("it is not connected to NATS".into()),
+        });
+        health.require(move || trusted.counts().map_err(|reason| reason.to_string().into()));
         let (sweep, tasks) = (CancellationToken::new(), TaskTracker::new());
         let backends = Backends::start(&office, guard).await?;
         let services = Services::start(&office, config.max_requests).await?;
-        tasks.spawn(sweep::run(office.clone(), sweep.clone()));
+        health.watch("sweep", tasks.spawn(sweep::run(office.clone(), sweep.clone())).abort_handle());
         let (heeding, stop) = (office.clone(), sweep.clone());
         tasks.spawn(async move { stop.run_until_cancelled(heeding.heed_revocations()).await });
         tracing::info!(workers = config.workers.len(), "launcher ready");
-        Ok(Self { office, services, backends, sweep, tasks })
+        health.started();
+        Ok(Self { office, health, _endpoint: endpoint, services, backends, sweep, tasks })
     }
 
     /// Serves until `shutdown`, and ends gracefully: it takes nothing more, answers what it has been asked,
     /// and lets the workers that it has started finish, up to the configured limit.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         shutdown.await;
+        self.health.drain();
         tracing::info!("the launcher is about to end");
         self.sweep.cancel();
         let services = tokio::time::timeout(FAREWELL, self.services.stop());

@@ -1,10 +1,11 @@
 //! `subrosa-launcher`: see `subrosa-launcher.example.toml` for what it can be told.
 
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, anyhow};
 use clap::{Parser, Subcommand};
 use subrosa_launcher::{Config, Guard, JobId, guard};
+use subrosa_telemetry::{Question, probe};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -35,6 +36,15 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Ask a running launcher whether it takes work, for health checks: exit code 0 if it does.
+    Health {
+        /// Where it answers: `listen` in the section `[health]` of its configuration.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+        address: SocketAddr,
+        /// Ask only whether it is alive.
+        #[arg(long)]
+        live: bool,
+    },
     #[command(name = guard::SUBCOMMAND, hide = true)]
     Guard(guard::Args),
 }
@@ -62,6 +72,10 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: &Cli) -> anyhow::Result<()> {
+    if let Some(Command::Health { address, live }) = cli.command {
+        let question = if live { Question::Alive } else { Question::Ready };
+        return Ok(probe(address, question)?);
+    }
     if let Some(Command::Cancel { job, config }) = &cli.command {
         return cancel(job, &Config::from_file(config)?);
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use subrosa_protocol::{
     delivery::{Last, Snapshot, State},
     id::{Instance, JobId, Sha256Hash, WorkerName},
-    identity::SigningKey,
+    identity::{SigningKey, Untrusted},
     job::Job,
     json,
     launch::LaunchRequest,
@@ -172,6 +172,15 @@ impl Office {
         Instant::now() + self.timing.request
     }
 
+    /// Whether this launcher's records count, as whom it trusts is now.
+    ///
+    /// # Errors
+    ///
+    /// Why they do not.
+    pub(crate) fn counts(&self) -> Result<(), Untrusted> {
+        self.trust.get().launcher(&self.identity.thumbprint()).map(drop)
+    }
+
     /// Judges a job's last message.
     pub(crate) fn judge(&self, worker: &WorkerName, job: &JobId, stored: Option<Stored>) -> Seen {
         let Some(stored) = stored else {
@@ -284,7 +293,7 @@ impl Office {
         prev: Option<&Stored>,
         event: Event,
     ) -> Result<Written, Trouble> {
-        self.trust.get().launcher(&self.identity.thumbprint())?;
+        self.counts()?;
         let record = Record { job: *job, at_ms: now_ms(), attempt, prev: prev.map(Stored::hash), event };
         let bytes = record.sign(&self.identity);
         match self.history.append(worker, job, prev, bytes, self.deadline()).await? {

@@ -12,6 +12,7 @@
 //! | [`runs`] | how often functions have run |
 //! | [`gate`] | a worker's function that waits until the test lets it go on |
 //! | [`memory`] | the memory of live processes, and what can be found in it |
+//! | [`metrics`] | health checks and metrics, asked for as an operator's tools do |
 //! | [`python`] | an interpreter with the pinned packages |
 //! | [`relay`] | a relay before the server, whose way can be blocked, cut and opened again |
 //! | [`processes`] | processes of a test's own, and what is left of them |
@@ -20,6 +21,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::expect_used,
     reason = "a test that cannot go on says so"
 )]
 
@@ -31,6 +33,7 @@ pub mod flood;
 pub mod gate;
 pub mod lab;
 pub mod memory;
+pub mod metrics;
 pub mod processes;
 pub mod python;
 pub mod raw;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, Event, ServerError, StatusCode};
+use async_nats::{Client, Event, ServerError, StatusCode, connection::State};
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::{sync::broadcast, time::Instant};
@@ -180,6 +180,11 @@ impl Connection {
     /// [`RequestError::NoServer`], if something else carries its messages.
     pub fn client(&self) -> Result<&Client, RequestError> {
         self.link.client().ok_or(RequestError::NoServer)
+    }
+
+    /// Whether it is connected just now, as far as is known. Always so, if no server is behind it.
+    pub fn is_connected(&self) -> bool {
+        self.link.client().is_none_or(|client| client.connection_state() == State::Connected)
     }
 
     /// How often the connection has broken so far. What was silent on an unbroken one was silent.

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -57,6 +58,9 @@ pub struct Config {
     pub timing: Timing,
     /// The one job to run; none for a resident worker.
     pub one_job: Option<OneJob>,
+    /// Where a resident worker answers health checks and tells its numbers; nowhere by default. Whoever reaches
+    /// the address is answered.
+    pub health: Option<SocketAddr>,
 }
 
 /// The job that a launcher has started this process for.
@@ -171,6 +175,7 @@ impl Config {
             slots: 16,
             timing: Timing::default(),
             one_job: None,
+            health: None,
         }
     }
 
@@ -205,8 +210,14 @@ impl Config {
             config.cert = Live::file(path, move |path| read_cert(path, &name, &key).map(Some))?;
         }
         config.one_job = OneJob::from_env()?;
+        config.health = health_from_env()?;
         Ok(config)
     }
+}
+
+pub(crate) fn health_from_env() -> Result<Option<SocketAddr>, ConfigError> {
+    let rule = |_| invalid("SUBROSA_HEALTH_LISTEN", "must be an address and a port, as 127.0.0.1:9091");
+    text("SUBROSA_HEALTH_LISTEN")?.map(|address| address.parse()).transpose().map_err(rule)
 }
 
 fn policy_from_env() -> Result<Live<Policy>, ConfigError> {

@@ -7,6 +7,7 @@ use subrosa_protocol::{
     refusal::StepCode,
     wire::{BodyError, ErrorMember, SealError},
 };
+use subrosa_telemetry::{EndpointError, ProbeError};
 use subrosa_transport::{ConnectError, HistoryError, QueueError, RequestError};
 use thiserror::Error;
 
@@ -42,6 +43,12 @@ pub enum Error {
     /// A job's history cannot be reached.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// Health checks cannot be answered.
+    #[error(transparent)]
+    Health(#[from] EndpointError),
+    /// The worker that was asked is not well.
+    #[error(transparent)]
+    Unwell(#[from] ProbeError),
     /// The process cannot wait for signals or start its threads.
     #[error("the process cannot be set up: {0}")]
     Process(std::io::Error),

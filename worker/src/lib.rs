@@ -38,6 +38,7 @@
 //! | `SUBROSA_POLICY_MODE` | what becomes of other jobs: `enforce`, `warn` or `off` | `enforce` |
 //! | `SUBROSA_SLOTS` | how many jobs run at once when resident | 16 |
 //! | `SUBROSA_DRAIN_SECONDS` | how long running jobs may take to finish after SIGTERM | 30 |
+//! | `SUBROSA_HEALTH_LISTEN` | where a resident worker answers health checks, such as `127.0.0.1:9091` | nowhere |
 //! | `SUBROSA_JOB`, `SUBROSA_ATTEMPT` | the one job to run, and its attempt; set by a launcher | none |
 
 mod attempt;
@@ -52,6 +53,7 @@ pub mod fuzzing {
 
     pub use crate::delivery::verdict;
 }
+mod health;
 mod held;
 mod job;
 mod panics;
@@ -65,6 +67,7 @@ pub use subrosa_protocol::{identity::Thumbprint, wire::LogLevel};
 pub use self::{
     config::{Config, ConfigError, OneJob, Timing},
     error::{Error, Failure},
+    health::health,
     job::{Done, Job, Launched, Prepared, Running},
     serve::{Function, serve, serve_here, serve_with},
 };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use subrosa_protocol::subject::Control;
+use subrosa_telemetry::Health;
 use subrosa_transport::{Queue, QueueError};
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ pub(crate) async fn serve(
     function: &Function,
     slots: usize,
     draining: &CancellationToken,
+    health: &Health,
 ) -> Result<(), Error> {
     let queue = Queue::open(&process.connection, &process.namespace, &process.name).await?;
     process.history.may_record(&process.name, process.record_deadline()).await?;
@@ -27,6 +29,7 @@ pub(crate) async fn serve(
         running.spawn(slot(process.clone(), function.clone(), queue.another(), draining.clone()));
     }
     tracing::info!(worker = %process.name, slots, "worker ready");
+    health.started();
     let mut served = Ok(());
     let too_late = async {
         draining.cancelled().await;

@@ -4,6 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc, thread, time::Duration};
 
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_protocol::id::{Instance, WorkerName};
+use subrosa_telemetry::{Endpoint, Health, metrics::registry::Registry};
 use subrosa_transport::{Absences, History, Results, Tally, now_ms};
 use tokio::{
     runtime::{Builder, Handle},
@@ -13,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, Done, Error, Failure, Job, Launched, control,
+    Config, Done, Error, Failure, Job, Launched, control, health,
     held::Held,
     panics,
     process::{Process, Shared},
@@ -160,6 +161,12 @@ async fn run(
         .get()
         .vouched(&config.identity.thumbprint(), &name, config.cert.get().as_deref(), now_ms())
         .map_err(|reason| Error::Untrusted { reason })?;
+    let health = Health::new();
+    // A process per job comes and goes, and its launcher looks after it.
+    let _endpoint = match config.health.filter(|_| config.one_job.is_none()) {
+        Some(address) => Some(Endpoint::listen(address, health.clone(), Registry::default()).await?),
+        None => None,
+    };
     let connection = config.nats.connect().await?;
     let process: Shared = Arc::new(Process {
         instance: Instance::random(&mut UnwrapErr(SysRng)),
@@ -183,11 +190,13 @@ async fn run(
     process.connection.may_serve_clients(&process.namespace).await?;
     process.results.may_store(&process.name, process.record_deadline()).await?;
     let listener = tokio::spawn(control::listen(process.clone(), messages));
+    health::require(&health, &process, &draining);
+    health.watch("control", listener.abort_handle());
     let trust = process.trust.clone();
     let watch = tokio::spawn(async move { trust.watch().await });
     let served = match &config.one_job {
         Some(one) => single::serve(&process, &function, one, &draining).await,
-        None => resident::serve(&process, &function, config.slots, &draining).await,
+        None => resident::serve(&process, &function, config.slots, &draining, &health).await,
     };
     listener.abort();
     watch.abort();

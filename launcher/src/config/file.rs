@@ -11,7 +11,8 @@ use subrosa_protocol::{id::WorkerName, launch::MAX_SIGNATURES, policy::Mode, sub
 use subrosa_transport::Connect;
 
 use super::{
-    Backend, Config, ConfigError, PerJob, Process, Timing, Worker, WorkerPolicy, docker, quota, streams,
+    Backend, Config, ConfigError, PerJob, Process, Timing, Worker, WorkerPolicy, docker, health, quota,
+    streams,
     values::{Humane, Size},
 };
 
@@ -33,6 +34,8 @@ struct Wire {
     #[serde(default)]
     quota: quota::Wire,
     max_requests: Option<usize>,
+    #[serde(default)]
+    health: health::Wire,
 }
 
 #[derive(Default, Deserialize)]
@@ -148,6 +151,7 @@ impl Wire {
             timing: self.timing.check()?,
             quota: self.quota.check()?,
             max_requests,
+            health: self.health.check()?,
         })
     }
 }

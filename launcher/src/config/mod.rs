@@ -2,6 +2,7 @@
 
 mod docker;
 mod file;
+mod health;
 mod keys;
 mod quota;
 mod streams;
@@ -28,7 +29,7 @@ use subrosa_protocol::{
 use subrosa_transport::Connect;
 use thiserror::Error;
 
-pub use self::{docker::Docker, keys::Keys, quota::Quota};
+pub use self::{docker::Docker, health::Health, keys::Keys, quota::Quota};
 
 /// An example with every member, as it is installed beside the program.
 pub const EXAMPLE: &str = include_str!("../../subrosa-launcher.example.toml");
@@ -72,6 +73,8 @@ pub struct Config {
     pub quota: Quota,
     /// How many requests are worked on at once; what comes beyond is refused as `overloaded`.
     pub max_requests: usize,
+    /// How health checks are answered.
+    pub health: Health,
 }
 
 /// A worker that may be launched.

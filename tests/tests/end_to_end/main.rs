@@ -19,6 +19,7 @@ mod demo;
 mod eavesdropper;
 mod failures;
 mod flood;
+mod health;
 mod job_files;
 mod jobs;
 mod launcher;
