@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use subrosa_client::Namespace;
-use subrosa_transport::{Connect, Connection};
+use subrosa_transport::{ApiPrefix, Connect, Connection};
 
 use crate::exit::Failure;
 
@@ -24,6 +24,13 @@ pub(crate) struct Nats {
     /// The prefix of reply subjects that this user may listen to
     #[arg(long, value_name = "PREFIX", env = "SUBROSA_INBOX_PREFIX", default_value = "_INBOX")]
     pub(crate) inbox_prefix: String,
+    /// The domain of the JetStream that has the streams
+    #[arg(long, value_name = "NAME", env = "SUBROSA_NATS_DOMAIN", value_parser = ApiPrefix::domain,
+          conflicts_with = "api_prefix")]
+    domain: Option<ApiPrefix>,
+    /// The prefix of JetStream's API, where it is another than $JS.API
+    #[arg(long, value_name = "PREFIX", env = "SUBROSA_NATS_API_PREFIX")]
+    api_prefix: Option<ApiPrefix>,
     /// The first token of every subject
     #[arg(long, value_name = "TOKEN", env = "SUBROSA_NAMESPACE", default_value = "subrosa")]
     pub(crate) namespace: Namespace,
@@ -43,6 +50,7 @@ impl Nats {
         let mut connect = Connect::new(&self.url, name);
         connect.credentials.clone_from(&self.creds);
         connect.inbox_prefix = Some(self.inbox_prefix.clone());
+        connect.api_prefix = self.domain.as_ref().or(self.api_prefix.as_ref()).cloned().unwrap_or_default();
         connect.deadline = Some(self.patience());
         Ok(connect.connect().await?)
     }

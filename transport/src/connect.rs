@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::{Backoff, Connection, Link, RequestError, connection::Watch};
+use crate::{ApiPrefix, Backoff, Connection, Link, RequestError, connection::Watch};
 
 /// How a connection is made.
 ///
@@ -35,6 +35,8 @@ pub struct Connect {
     pub credentials: Option<PathBuf>,
     /// The prefix of reply subjects; every role on a server needs one of its own. `_INBOX` if absent.
     pub inbox_prefix: Option<String>,
+    /// Where JetStream is asked.
+    pub api_prefix: ApiPrefix,
     /// What the server shows of this connection.
     pub name: String,
     /// How long to try before giving up; for ever if absent.
@@ -95,6 +97,7 @@ impl Connect {
             url: url.into(),
             credentials: None,
             inbox_prefix: None,
+            api_prefix: ApiPrefix::default(),
             name: name.into(),
             deadline: Some(Duration::from_secs(30)),
             link: None,
@@ -131,7 +134,7 @@ impl Connect {
             Some(link) => link.clone(),
             None => Arc::new(self.server(options, &prefix, watch.clone()).await?),
         };
-        Ok(Connection::new(link, watch, inboxes).await?)
+        Ok(Connection::new(link, watch, inboxes, self.api_prefix.clone()).await?)
     }
 
     async fn server(

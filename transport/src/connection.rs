@@ -1,19 +1,16 @@
 //! A connection to NATS, and what can be asked over it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_nats::{Client, Event, ServerError, StatusCode, connection::State};
 use bytes::Bytes;
 use thiserror::Error;
-use tokio::{sync::broadcast, time::Instant};
+use tokio::{
+    sync::{broadcast, watch},
+    time::Instant,
+};
 
-use crate::{Backoff, Inbox, Link, Subscription, Tally, inbox::Router};
+use crate::{ApiPrefix, Backoff, Inbox, Link, Subscription, Tally, inbox::Router};
 
 /// A request that was not answered.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -100,13 +97,14 @@ pub struct Connection {
     link: Arc<dyn Link>,
     watch: Arc<Watch>,
     router: Router,
+    api: Arc<ApiPrefix>,
 }
 
 /// What the connection's events tell.
 #[derive(Debug)]
 pub(crate) struct Watch {
     /// Rises whenever the connection breaks.
-    breaks: AtomicU64,
+    breaks: watch::Sender<u64>,
     /// Subjects that the server has denied.
     denied: broadcast::Sender<String>,
     /// What this connection's own reply subjects begin with.
@@ -118,7 +116,7 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new(inboxes: String) -> Self {
         Self {
-            breaks: AtomicU64::new(0),
+            breaks: watch::Sender::new(0),
             denied: broadcast::channel(4096).0,
             inboxes,
             lost: Tally::new("messages lost"),
@@ -128,7 +126,7 @@ impl Watch {
     pub(crate) fn see(&self, event: Event) {
         match event {
             Event::Disconnected => {
-                self.breaks.fetch_add(1, Ordering::SeqCst);
+                self.breaks.send_modify(|breaks| *breaks += 1);
                 tracing::warn!("disconnected from NATS, reconnecting");
             }
             Event::Connected => tracing::debug!("connected to NATS"),
@@ -162,8 +160,9 @@ impl Connection {
         link: Arc<dyn Link>,
         watch: Arc<Watch>,
         inboxes: String,
+        api: ApiPrefix,
     ) -> Result<Self, RequestError> {
-        let connection = Self { router: Router::new(inboxes), link, watch };
+        let connection = Self { router: Router::new(inboxes), link, watch, api: Arc::new(api) };
         connection.router.start(&connection).await?;
         Ok(connection)
     }
@@ -171,6 +170,16 @@ impl Connection {
     /// The largest message that the server takes, in bytes.
     pub fn max_payload(&self) -> usize {
         self.link.max_payload()
+    }
+
+    /// The subject of a request to JetStream.
+    pub fn api(&self, request: &str) -> String {
+        self.api.subject(request)
+    }
+
+    /// What the subjects of requests to JetStream begin with.
+    pub fn api_prefix(&self) -> &ApiPrefix {
+        &self.api
     }
 
     /// The connection as async-nats knows it.
@@ -189,7 +198,17 @@ impl Connection {
 
     /// How often the connection has broken so far. What was silent on an unbroken one was silent.
     pub fn breaks(&self) -> u64 {
-        self.watch.breaks.load(Ordering::SeqCst)
+        *self.watch.breaks.borrow()
+    }
+
+    /// Waits until the connection has broken again since it had broken so often.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn broken_since(&self, breaks: u64) {
+        // The sender lives as long as this connection.
+        let _ = self.watch.breaks.subscribe().wait_for(|now| *now != breaks).await;
     }
 
     /// A subject of this connection's own, to be answered at any number of times.

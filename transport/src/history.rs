@@ -135,7 +135,7 @@ impl History {
         deadline: Instant,
     ) -> Result<Option<Stored>, HistoryError> {
         let subject = self.namespace.record(worker, job);
-        let api = format!("$JS.API.DIRECT.GET.{}.{subject}", self.namespace.records_stream());
+        let api = self.connection.api(&format!("DIRECT.GET.{}.{subject}", self.namespace.records_stream()));
         self.get(&api, Bytes::new(), deadline).await
     }
 
@@ -207,7 +207,7 @@ impl History {
     }
 
     fn direct_get(&self) -> String {
-        format!("$JS.API.DIRECT.GET.{}", self.namespace.records_stream())
+        self.connection.api(&format!("DIRECT.GET.{}", self.namespace.records_stream()))
     }
 
     async fn get(

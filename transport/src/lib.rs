@@ -5,6 +5,7 @@
 //! a delivery that is acknowledged in the right words. Nothing in here knows what is sealed.
 
 mod absence;
+mod api;
 mod connect;
 mod connection;
 mod denied;
@@ -12,6 +13,7 @@ mod history;
 mod inbox;
 mod link;
 mod live;
+mod position;
 mod probe;
 mod queue;
 mod records;
@@ -22,6 +24,7 @@ mod tally;
 
 pub use self::{
     absence::{Absences, Found},
+    api::{ApiPrefix, ApiPrefixError},
     connect::{Connect, ConnectError},
     connection::{Connection, Message, RequestError},
     denied::Denials,
@@ -29,6 +32,7 @@ pub use self::{
     inbox::Inbox,
     link::{Link, Pending, Subscription},
     live::{Live, LiveTrust},
+    position::Position,
     probe::{Alive, is_alive, probe},
     queue::{Acker, Delivery, Enqueued, Queue, QueueError},
     records::{Following, Passing, Records},

@@ -21,7 +21,7 @@ const STREAM_FULL: u64 = 10077;
 /// What tells the second from the first.
 const SUBJECT_FULL: &str = "per subject exceeded";
 /// JetStream's errors: no such stream, no such consumer.
-const NO_CONSUMER: [u64; 2] = [10059, 10014];
+pub(crate) const NO_CONSUMER: [u64; 2] = [10059, 10014];
 /// How long a consumer is asked about.
 const OPEN: Duration = Duration::from_secs(10);
 /// How long to wait after a refused pull; it doubles.
@@ -143,7 +143,7 @@ impl Queue {
         job: &JobId,
         deadline: Instant,
     ) -> Result<(), QueueError> {
-        let api = format!("$JS.API.STREAM.PURGE.{}", namespace.queue_stream());
+        let api = connection.api(&format!("STREAM.PURGE.{}", namespace.queue_stream()));
         let request = serde_json::json!({ "filter": namespace.queue(worker, job) });
         let answer = connection.request_until(&api, None, request.to_string().into(), deadline).await?;
         match serde_json::from_slice(&answer.payload) {
@@ -163,7 +163,7 @@ impl Queue {
         worker: &WorkerName,
     ) -> Result<Self, QueueError> {
         let stream = namespace.queue_stream();
-        let info = format!("$JS.API.CONSUMER.INFO.{stream}.{worker}");
+        let info = connection.api(&format!("CONSUMER.INFO.{stream}.{worker}"));
         let answer = connection.request_until(&info, None, Bytes::new(), Instant::now() + OPEN).await?;
         let refused = |text: &str| QueueError::Refused(text.to_owned());
         let info: Info =
@@ -178,7 +178,7 @@ impl Queue {
             }
         };
         Ok(Self {
-            next: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{worker}"),
+            next: connection.api(&format!("CONSUMER.MSG.NEXT.{stream}.{worker}")),
             pull: None,
             connection: connection.clone(),
             ack_wait,

@@ -65,7 +65,7 @@ impl Records {
     ///
     /// See [`HistoryError`]; tried until the deadline.
     pub async fn jobs(&self, deadline: Instant) -> Result<Vec<(WorkerName, JobId)>, HistoryError> {
-        let api = format!("$JS.API.STREAM.INFO.{}", self.namespace.records_stream());
+        let api = self.connection.api(&format!("STREAM.INFO.{}", self.namespace.records_stream()));
         let mut jobs = Vec::new();
         let mut read = 0;
         loop {
@@ -105,10 +105,11 @@ impl Records {
             filter_subject: filter.clone(),
             ..pull::OrderedConfig::default()
         };
-        let context = jetstream::new(self.connection.client()?.clone());
-        let info = format!("$JS.API.STREAM.INFO.{stream}");
-        let create = format!("$JS.API.CONSUMER.CREATE.{stream}.{name}.{filter}");
-        let next = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}");
+        let prefix = self.connection.api_prefix().to_string();
+        let context = jetstream::with_prefix(self.connection.client()?.clone(), &prefix);
+        let info = self.connection.api(&format!("STREAM.INFO.{stream}"));
+        let create = self.connection.api(&format!("CONSUMER.CREATE.{stream}.{name}.{filter}"));
+        let next = self.connection.api(&format!("CONSUMER.MSG.NEXT.{stream}.{name}"));
         let made = async {
             let stream = context.get_stream(&stream).await?;
             let consumer = stream.create_consumer(config).await?;

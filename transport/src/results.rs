@@ -66,7 +66,7 @@ impl Results {
         deadline: Instant,
     ) -> Result<Option<Bytes>, HistoryError> {
         let subject = self.namespace.result(worker, job, attempt, number);
-        let api = format!("$JS.API.DIRECT.GET.{}.{subject}", self.namespace.results_stream());
+        let api = self.connection.api(&format!("DIRECT.GET.{}.{subject}", self.namespace.results_stream()));
         let answer = self.connection.request_until(&api, None, Bytes::new(), deadline).await?;
         Ok(stored(answer)?.map(|found| found.bytes))
     }
@@ -82,7 +82,7 @@ impl Results {
         job: &JobId,
         deadline: Instant,
     ) -> Result<(), HistoryError> {
-        let api = format!("$JS.API.STREAM.PURGE.{}", self.namespace.results_stream());
+        let api = self.connection.api(&format!("STREAM.PURGE.{}", self.namespace.results_stream()));
         let request = serde_json::json!({ "filter": self.namespace.result_of(worker, job) });
         let answer = self.connection.request_until(&api, None, request.to_string().into(), deadline).await?;
         match serde_json::from_slice(&answer.payload) {

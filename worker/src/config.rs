@@ -17,7 +17,7 @@ use subrosa_protocol::{
     policy::{Mode, ModeError, Policy, PolicyError},
     subject::{Namespace, SubjectError},
 };
-use subrosa_transport::{Connect, Live, LiveTrust};
+use subrosa_transport::{ApiPrefix, Connect, Live, LiveTrust};
 use thiserror::Error;
 
 /// Who this worker is, where it listens, and how long it waits.
@@ -189,6 +189,7 @@ impl Config {
         let mut nats = Connect::new(url, format!("subrosa worker {name}"));
         nats.credentials = text("SUBROSA_NATS_CREDS")?.map(PathBuf::from);
         nats.inbox_prefix = text("SUBROSA_INBOX_PREFIX")?;
+        nats.api_prefix = api_prefix_from_env()?;
         let key = required("SUBROSA_KEY_FILE", "the path of the worker's signing key, a JWK file")?;
         let trust = required("SUBROSA_TRUST_FILE", "the path of the trusted keys, a JWK Set")?;
         let mut trust = LiveTrust::from_file(trust)?;
@@ -218,6 +219,17 @@ impl Config {
 pub(crate) fn health_from_env() -> Result<Option<SocketAddr>, ConfigError> {
     let rule = |_| invalid("SUBROSA_HEALTH_LISTEN", "must be an address and a port, as 127.0.0.1:9091");
     text("SUBROSA_HEALTH_LISTEN")?.map(|address| address.parse()).transpose().map_err(rule)
+}
+
+fn api_prefix_from_env() -> Result<ApiPrefix, ConfigError> {
+    match (text("SUBROSA_NATS_DOMAIN")?, text("SUBROSA_NATS_API_PREFIX")?) {
+        (None, None) => Ok(ApiPrefix::default()),
+        (Some(name), None) => ApiPrefix::domain(&name).map_err(|error| invalid("SUBROSA_NATS_DOMAIN", error)),
+        (None, Some(prefix)) => prefix.parse().map_err(|error| invalid("SUBROSA_NATS_API_PREFIX", error)),
+        (Some(_), Some(_)) => {
+            Err(invalid("SUBROSA_NATS_DOMAIN", "and SUBROSA_NATS_API_PREFIX exclude each other"))
+        }
+    }
 }
 
 fn policy_from_env() -> Result<Live<Policy>, ConfigError> {

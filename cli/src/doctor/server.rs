@@ -9,7 +9,7 @@ use subrosa_protocol::{
     id::{Instance, WorkerName},
     job::CLOCK_TOLERANCE_MS,
 };
-use subrosa_transport::{Connection, History, Queue, RequestError, now_ms};
+use subrosa_transport::{Connection, History, Position, Queue, QueueError, RequestError, now_ms};
 
 use super::{Args, Check};
 use crate::{nats::Nats, server::OLDEST};
@@ -35,7 +35,10 @@ pub(super) async fn checks(args: &Args, trust: Option<&Trust>) -> Vec<Check> {
         None => checks.extend(client(&connection, args).await),
         Some(name) => checks.extend(worker(&connection, &args.nats, name).await),
     }
-    checks.extend(workers.iter().map(|worker| known(worker, trust)));
+    for worker in &workers {
+        checks.push(consumer(&connection, &args.nats, &worker.worker).await);
+        checks.push(known(worker, trust));
+    }
     checks
 }
 
@@ -86,7 +89,7 @@ async fn streams(connection: &Connection, nats: &Nats) -> Vec<Check> {
     let mut offset_ms = None;
     let namespace = &nats.namespace;
     for stream in [namespace.queue_stream(), namespace.records_stream(), namespace.results_stream()] {
-        let asked = format!("$JS.API.STREAM.INFO.{stream}");
+        let asked = connection.api(&format!("STREAM.INFO.{stream}"));
         let answer = connection.request(&asked, None, bytes::Bytes::new(), QUESTION).await;
         let now_ms = now_ms();
         let setup = "run `subrosa-launcher --config FILE --setup` with an administrator's rights";
@@ -115,6 +118,33 @@ async fn streams(connection: &Connection, nats: &Nats) -> Vec<Check> {
     }
     checks.push(clock(offset_ms));
     checks
+}
+
+/// Whether what is queued for this worker is delivered.
+async fn consumer(connection: &Connection, nats: &Nats, name: &WorkerName) -> Check {
+    let deadline = tokio::time::Instant::now() + QUESTION;
+    match Position::read(connection, &nats.namespace, name, deadline).await {
+        Ok(position) if position.is_ahead() => Check::bad(
+            "consumer",
+            format!(
+                "the consumer of {name} is ahead of its queue, at {} of {}: its jobs are not delivered",
+                position.delivered, position.end
+            ),
+            "the server has lost its last writes: run `subrosa-launcher --config FILE --setup` with an \
+             administrator's rights",
+        ),
+        Ok(position) => {
+            Check::good("consumer", format!("{name}: at {} of {}", position.delivered, position.end))
+        }
+        Err(QueueError::Request(RequestError::Denied { .. })) => {
+            Check::skipped("consumer", format!("{name}: this user may not ask; a launcher checks it"))
+        }
+        Err(error) => Check::bad(
+            "consumer",
+            format!("{name}: {error}"),
+            "run `subrosa-launcher --config FILE --setup` with an administrator's rights",
+        ),
+    }
 }
 
 fn clock(offset_ms: Option<u64>) -> Check {

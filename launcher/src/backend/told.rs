@@ -4,6 +4,8 @@ use std::path::Path;
 
 use subrosa_protocol::{id::Attempt, launch::LaunchRequest};
 
+use subrosa_transport::ApiPrefix;
+
 use super::Started;
 use crate::config::PerJob;
 
@@ -47,6 +49,10 @@ impl Started {
         if let Some(policy) = &self.policy {
             variables.push(("SUBROSA_SIGNERS_NEEDED", policy.needed.to_string()));
             variables.push(("SUBROSA_POLICY_MODE", policy.mode.to_string()));
+        }
+        let api_prefix = self.office.connection.api_prefix();
+        if *api_prefix != ApiPrefix::default() {
+            variables.push(("SUBROSA_NATS_API_PREFIX", api_prefix.to_string()));
         }
         if let Some(prefix) = &self.per_job.inbox_prefix {
             variables.push(("SUBROSA_INBOX_PREFIX", prefix.clone()));

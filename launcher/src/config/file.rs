@@ -8,10 +8,9 @@ use std::{
 
 use serde::Deserialize;
 use subrosa_protocol::{id::WorkerName, launch::MAX_SIGNATURES, policy::Mode, subject};
-use subrosa_transport::Connect;
 
 use super::{
-    Backend, Config, ConfigError, PerJob, Process, Timing, Worker, WorkerPolicy, docker, health, quota,
+    Backend, Config, ConfigError, PerJob, Process, Timing, Worker, WorkerPolicy, docker, health, nats, quota,
     streams,
     values::{Humane, Size},
 };
@@ -20,7 +19,7 @@ use super::{
 #[serde(deny_unknown_fields)]
 struct Wire {
     #[serde(default)]
-    nats: Nats,
+    nats: nats::Wire,
     namespace: Option<String>,
     key_file: PathBuf,
     trust_file: PathBuf,
@@ -36,14 +35,6 @@ struct Wire {
     max_requests: Option<usize>,
     #[serde(default)]
     health: health::Wire,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nats {
-    url: Option<String>,
-    credentials: Option<PathBuf>,
-    inbox_prefix: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -120,11 +111,7 @@ impl Wire {
             Some(text) => text.parse().map_err(|error| invalid("namespace", error))?,
             None => subject::Namespace::default(),
         };
-        let url = self.nats.url.unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
-        check_inbox_prefix("nats.inbox_prefix", self.nats.inbox_prefix.as_deref())?;
-        let mut nats = Connect::new(url, "subrosa-launcher");
-        nats.credentials = self.nats.credentials;
-        nats.inbox_prefix = self.nats.inbox_prefix;
+        let nats = self.nats.check()?;
         if self.worker.is_empty() {
             return Err(invalid("worker", "names no worker: add a [[worker]]"));
         }
@@ -313,7 +300,7 @@ fn check_env(member: &str, env: &BTreeMap<String, String>) -> Result<(), ConfigE
     Ok(())
 }
 
-fn check_inbox_prefix(member: &str, prefix: Option<&str>) -> Result<(), ConfigError> {
+pub(super) fn check_inbox_prefix(member: &str, prefix: Option<&str>) -> Result<(), ConfigError> {
     match prefix {
         Some(prefix) if prefix.contains('.') || !subject::may_answer(&format!("{prefix}.x")) => {
             Err(invalid(member, "must be _INBOX or begin with _INBOX_, without dots or wildcards"))

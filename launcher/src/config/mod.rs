@@ -4,6 +4,7 @@ mod docker;
 mod file;
 mod health;
 mod keys;
+mod nats;
 mod quota;
 mod streams;
 mod values;
@@ -179,7 +180,7 @@ pub struct Streams {
 }
 
 /// One stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stream {
     /// How many servers of a cluster keep it.
@@ -190,6 +191,19 @@ pub struct Stream {
     pub max_age: Option<Duration>,
     /// How large it may become; as large as the server lets it, if absent.
     pub max_bytes: Option<u64>,
+    /// Which servers keep it; as the server chooses, if absent.
+    pub placement: Option<Placement>,
+}
+
+/// Which servers keep a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Placement {
+    /// Those of this cluster.
+    pub cluster: Option<String>,
+    /// Those that have all of these tags.
+    pub tags: Vec<String>,
 }
 
 /// Where a stream is kept.

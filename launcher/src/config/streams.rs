@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{
-    ConfigError, Storage, Stream, Streams,
+    ConfigError, Placement, Storage, Stream, Streams,
     file::invalid,
     values::{Humane, Size},
 };
@@ -20,13 +20,14 @@ pub(super) struct Wire {
     results: StreamWire,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct StreamWire {
     replicas: Option<u8>,
     storage: Storage,
     max_age: Option<Humane>,
     max_bytes: Option<Size>,
+    placement: Option<Placement>,
 }
 
 impl Wire {
@@ -61,6 +62,14 @@ impl StreamWire {
         if max_bytes.is_some_and(|bytes| bytes < 1 << 20) {
             return Err(invalid(format!("{name}.max_bytes"), "must be at least \"1MiB\""));
         }
-        Ok(Stream { replicas, storage: self.storage, max_age, max_bytes })
+        let placement = self.placement;
+        let is_word = |text: &String| !text.is_empty() && !text.contains(char::is_whitespace);
+        if placement.as_ref().is_some_and(|Placement { cluster, tags }| {
+            (cluster.is_none() && tags.is_empty()) || !cluster.iter().chain(tags).all(is_word)
+        }) {
+            let rule = "must name a `cluster`, or `tags` of servers, or both, without spaces";
+            return Err(invalid(format!("{name}.placement"), rule));
+        }
+        Ok(Stream { replicas, storage: self.storage, max_age, max_bytes, placement })
     }
 }

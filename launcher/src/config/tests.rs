@@ -154,6 +154,11 @@ fn rules_name_the_member() {
         ("[streams.queue]\nreplicas = 6", "`streams.queue.replicas` must be 1 to 5"),
         ("[streams.records]\nmax_age = \"8d\"", "`streams.records.max_age` must be at least 3 days more"),
         ("[streams.records]\nmax_bytes = 1", "`streams.records.max_bytes` must be at least \"1MiB\""),
+        ("[streams.queue.placement]\ntags = []", "`streams.queue.placement` must name a `cluster`, or"),
+        ("[streams.queue.placement]\ncluster = \"a b\"", "`streams.queue.placement` must name"),
+        ("[nats]\ndomain = \"a.b\"", "`nats.domain` must be the name of a JetStream domain"),
+        ("[nats]\napi_prefix = \"a.*\"", "`nats.api_prefix` must be tokens"),
+        ("[nats]\ndomain = \"a\"\napi_prefix = \"a\"", "`nats.domain` and `nats.api_prefix` exclude"),
         ("[quota]\nopen_per_signer = 0", "`quota.open_per_signer` must be 1 to 10000000"),
         ("[timing]\nack_wait = \"1s\"", "`timing.ack_wait` must be \"5s\" to \"3600s\""),
         (

@@ -1,5 +1,6 @@
 //! The sweep: now and then, every launcher looks after what lies about. Acting twice does no harm.
 
+mod consumers;
 mod index;
 
 use std::time::Duration;
@@ -16,7 +17,10 @@ use subrosa_transport::{Backoff, HistoryError, Passing, Records, now_ms};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::index::{Index, Key};
+use self::{
+    consumers::Consumers,
+    index::{Index, Key},
+};
 use crate::{
     ends::Ended,
     error::Trouble,
@@ -46,8 +50,10 @@ enum Looked {
 pub(crate) async fn run(office: Shared, stop: CancellationToken) {
     let work = async {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        let mut consumers = Consumers::default();
         loop {
-            match follow(&office).await {
+            consumers.hurry();
+            match follow(&office, &mut consumers).await {
                 Ok(()) => backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
                 Err(error) => tracing::warn!(%error, "the sweep starts anew"),
             }
@@ -62,8 +68,9 @@ pub(crate) async fn run(office: Shared, stop: CancellationToken) {
 
 /// Follows the histories from the last record of each, until the connection breaks: then a server may have
 /// lost its last writes.
-async fn follow(office: &Shared) -> Result<(), HistoryError> {
+async fn follow(office: &Shared, consumers: &mut Consumers) -> Result<(), HistoryError> {
     let breaks = office.connection.breaks();
+    consumers.look(office).await;
     let records = Records::new(office.connection.clone(), office.namespace.clone());
     let mut records = records.follow("sweep").await?;
     let mut index = Index::new(ages(office));
@@ -82,10 +89,9 @@ async fn follow(office: &Shared) -> Result<(), HistoryError> {
                 let unknown = see(office, &mut index, record?);
                 count(office, unknown.into_iter().collect()).await?;
             }
+            () = office.connection.broken_since(breaks) => return Ok(()),
             () = tokio::time::sleep_until(next) => {
-                if office.connection.breaks() != breaks {
-                    return Ok(());
-                }
+                consumers.look(office).await;
                 sweep_once(office, &mut index).await;
                 office.quota.prune(now_ms());
                 // Several launchers should not act at the same instant.

@@ -9,7 +9,9 @@
 
 mod bench;
 mod children;
+mod domain;
 mod killed;
+mod power_loss;
 mod quota;
 mod requests;
 mod roles;

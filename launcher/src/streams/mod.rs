@@ -2,24 +2,22 @@
 //!
 //! What is made and what is expected are one table, so that they cannot differ.
 
+mod api;
+mod wanted;
+
 use std::{fmt, time::Duration};
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use subrosa_protocol::{id::WorkerName, subject::Namespace};
-use subrosa_transport::{Connection, RequestError};
+use subrosa_transport::{Connection, Position, QueueError, RequestError};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::config::{Config, Storage, Stream};
-
-/// How long one request to JetStream is tried.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// JetStream's errors.
-const NOT_ENABLED: [u64; 2] = [10076, 10039];
-const STREAM_NOT_FOUND: u64 = 10059;
-const CONSUMER_NOT_FOUND: u64 = 10014;
+use self::{
+    api::{Api, DEADLINE},
+    wanted::{Kind, Wanted, wanted},
+};
+use crate::config::Config;
 
 /// Streams or consumers that are not there, or not as they should be.
 #[derive(Debug, Error)]
@@ -47,6 +45,9 @@ pub enum StreamsError {
     /// The server does not answer, or denies it.
     #[error("the streams on the NATS server cannot be used: {0}")]
     Request(#[from] RequestError),
+    /// A consumer cannot be looked at.
+    #[error("the queues on the NATS server cannot be used: {0}")]
+    Queue(#[from] QueueError),
     /// The server refuses.
     #[error("the NATS server refuses to set up {name}: {description} (error {code})")]
     Refused {
@@ -107,96 +108,6 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-/// A stream or consumer, and the settings that it has to have.
-struct Wanted {
-    /// What it is called in messages.
-    name: String,
-    info: String,
-    settings: Map<String, Value>,
-    kind: Kind,
-}
-
-enum Kind {
-    Stream { stream: String },
-    Consumer { stream: String, worker: WorkerName, filter: String },
-}
-
-/// The streams and consumers that this configuration asks for, streams first.
-fn wanted(config: &Config) -> Vec<Wanted> {
-    let ns = &config.namespace;
-    let streams = &config.streams;
-    let mut wanted = vec![
-        stream(
-            ns.queue_stream(),
-            ns.queue_any(),
-            &streams.queue,
-            json!({
-                "retention": "workqueue", "max_msgs_per_subject": 1, "discard": "new",
-                "discard_new_per_subject": true, "deny_purge": false,
-            }),
-        ),
-        stream(
-            ns.records_stream(),
-            ns.record_any(),
-            &streams.records,
-            json!({
-                "retention": "limits", "max_msgs_per_subject": -1, "discard": "new",
-                "deny_delete": true, "deny_purge": true, "allow_direct": true,
-            }),
-        ),
-        stream(
-            ns.results_stream(),
-            ns.result_any(),
-            &streams.results,
-            json!({
-                "retention": "limits", "max_msgs_per_subject": 1, "allow_direct": true, "deny_purge": false,
-            }),
-        ),
-    ];
-    wanted.extend(config.workers.iter().map(|worker| consumer(ns, &worker.name, config.timing.ack_wait)));
-    wanted
-}
-
-fn stream(name: String, subjects: String, config: &Stream, own: Value) -> Wanted {
-    let mut settings = object(json!({
-        "name": name,
-        "subjects": [subjects],
-        "storage": match config.storage { Storage::File => "file", Storage::Memory => "memory" },
-        "num_replicas": config.replicas,
-        "max_age": nanoseconds(config.max_age.unwrap_or_default()),
-        "max_bytes": config.max_bytes.map_or(json!(-1), Value::from),
-        "max_msgs": -1,
-        "max_msg_size": -1,
-        "max_consumers": -1,
-    }));
-    settings.extend(object(own));
-    Wanted {
-        info: format!("$JS.API.STREAM.INFO.{name}"),
-        settings,
-        kind: Kind::Stream { stream: name.clone() },
-        name: format!("stream {name}"),
-    }
-}
-
-fn consumer(ns: &Namespace, worker: &WorkerName, ack_wait: Duration) -> Wanted {
-    let (stream, filter) = (ns.queue_stream(), ns.queue_of(worker));
-    let settings = object(json!({
-        "durable_name": worker,
-        "filter_subject": filter,
-        "deliver_policy": "all",
-        "ack_policy": "explicit",
-        "ack_wait": nanoseconds(ack_wait),
-        "max_deliver": -1,
-        "max_ack_pending": -1,
-    }));
-    Wanted {
-        name: format!("consumer {worker} of {stream}"),
-        info: format!("$JS.API.CONSUMER.INFO.{stream}.{worker}"),
-        settings,
-        kind: Kind::Consumer { stream, worker: worker.clone(), filter },
-    }
-}
-
 /// Creates what is not there, and updates what differs.
 ///
 /// # Errors
@@ -205,23 +116,26 @@ fn consumer(ns: &Namespace, worker: &WorkerName, ack_wait: Duration) -> Wanted {
 pub(crate) async fn setup(connection: &Connection, config: &Config) -> Result<(), StreamsError> {
     let api = Api { connection, url: &config.nats.url };
     for wanted in wanted(config) {
+        if let Kind::Consumer { worker, .. } = &wanted.kind {
+            unmake_misplaced(&api, &config.namespace, worker, &wanted).await?;
+        }
         let (request, body) = match (api.found(&wanted).await?, &wanted.kind) {
             (Some(found), _) if differences(&wanted, &found).is_empty() => {
                 tracing::info!("{}: as it should be", wanted.name);
                 continue;
             }
             (None, Kind::Stream { stream }) => {
-                (format!("$JS.API.STREAM.CREATE.{stream}"), Value::Object(wanted.settings.clone()))
+                (format!("STREAM.CREATE.{stream}"), Value::Object(wanted.settings.clone()))
             }
             (Some(mut found), Kind::Stream { stream }) => {
                 // What is not ours to say stays as it is.
                 found.extend(wanted.settings.clone());
-                (format!("$JS.API.STREAM.UPDATE.{stream}"), Value::Object(found))
+                (format!("STREAM.UPDATE.{stream}"), Value::Object(found))
             }
             (found, Kind::Consumer { stream, worker, filter }) => {
                 let mut config = found.unwrap_or_default();
                 config.extend(wanted.settings.clone());
-                let subject = format!("$JS.API.CONSUMER.CREATE.{stream}.{worker}.{filter}");
+                let subject = format!("CONSUMER.CREATE.{stream}.{worker}.{filter}");
                 (subject, json!({ "stream_name": stream, "config": config }))
             }
         };
@@ -231,6 +145,32 @@ pub(crate) async fn setup(connection: &Connection, config: &Config) -> Result<()
         tracing::info!("{}: set up", wanted.name);
     }
     Ok(())
+}
+
+/// Removes a consumer that takes jobs for done that are not. What is queued is then delivered by a new one; also
+/// what a worker has just now, which does no harm.
+async fn unmake_misplaced(
+    api: &Api<'_>,
+    namespace: &Namespace,
+    worker: &WorkerName,
+    wanted: &Wanted,
+) -> Result<(), StreamsError> {
+    let deadline = Instant::now() + DEADLINE;
+    let position = match Position::read(api.connection, namespace, worker, deadline).await {
+        Ok(position) => position,
+        Err(QueueError::NoConsumer { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let misplaced =
+        position.is_ahead() || position.has_passed_over(api.connection, namespace, worker, deadline).await?;
+    if !misplaced {
+        return Ok(());
+    }
+    let (delivered, end) = (position.delivered, position.end);
+    tracing::warn!(delivered, end, "{}: its position is not the queue's: made anew", wanted.name);
+    let request = format!("CONSUMER.DELETE.{}.{worker}", namespace.queue_stream());
+    let deleted = api.ask(&wanted.name, &request, bytes::Bytes::new()).await?;
+    deleted.map(drop).map_err(|error| error.refused(wanted))
 }
 
 /// Checks that everything is there and as the configuration says.
@@ -275,76 +215,6 @@ fn readable(setting: &str, value: &Value) -> String {
     }
 }
 
-/// Asks JetStream.
-struct Api<'a> {
-    connection: &'a Connection,
-    url: &'a str,
-}
-
-/// JetStream's error.
-struct ApiError {
-    code: u64,
-    description: String,
-}
-
-impl ApiError {
-    fn refused(self, wanted: &Wanted) -> StreamsError {
-        let Self { code, description } = self;
-        StreamsError::Refused { name: wanted.name.clone(), code, description }
-    }
-}
-
-impl Api<'_> {
-    /// The settings on the server; none if it does not exist.
-    async fn found(&self, wanted: &Wanted) -> Result<Option<Map<String, Value>>, StreamsError> {
-        match self.ask(&wanted.name, &wanted.info, Bytes::new()).await? {
-            Ok(mut answer) => match answer.remove("config") {
-                Some(Value::Object(config)) => Ok(Some(config)),
-                _ => Err(StreamsError::Malformed { name: wanted.name.clone() }),
-            },
-            // A consumer of a stream that is not there is not there either.
-            Err(ApiError { code: STREAM_NOT_FOUND | CONSUMER_NOT_FOUND, .. }) => Ok(None),
-            Err(error) => Err(error.refused(wanted)),
-        }
-    }
-
-    async fn ask(
-        &self,
-        name: &str,
-        subject: &str,
-        body: Bytes,
-    ) -> Result<Result<Map<String, Value>, ApiError>, StreamsError> {
-        let no_jetstream = || StreamsError::NoJetStream { url: self.url.to_owned() };
-        let deadline = Instant::now() + DEADLINE;
-        let answer = match self.connection.request_until(subject, None, body, deadline).await {
-            Err(RequestError::NoResponders { .. }) => return Err(no_jetstream()),
-            answer => answer?,
-        };
-        let malformed = || StreamsError::Malformed { name: name.to_owned() };
-        let Ok(Value::Object(mut answer)) = serde_json::from_slice(&answer.payload) else {
-            return Err(malformed());
-        };
-        let Some(error) = answer.remove("error") else { return Ok(Ok(answer)) };
-        let code = error.get("err_code").and_then(Value::as_u64).unwrap_or_default();
-        if NOT_ENABLED.contains(&code) {
-            return Err(no_jetstream());
-        }
-        let description = error.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(Err(ApiError { code, description }))
-    }
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,6 +249,20 @@ mod tests {
                 r#"stream SUBROSA_QUEUE: `retention` is "limits", expected "workqueue""#,
             ]
         );
+    }
+
+    #[test]
+    fn a_placement_is_asked_for_if_there_is_one() {
+        let placed = |more: &str| {
+            let wanted = wanted(&Config::from_toml(&format!("{CONFIG}\n[streams.records]\n{more}")).unwrap());
+            named(&wanted, "stream SUBROSA_RECORDS").settings.get("placement").cloned()
+        };
+        assert_eq!(placed(""), None);
+        assert_eq!(
+            placed("placement = { cluster = \"east\", tags = [\"ssd\", \"az:a\"] }"),
+            Some(json!({ "cluster": "east", "tags": ["ssd", "az:a"] }))
+        );
+        assert_eq!(placed("placement = { tags = [\"ssd\"] }"), Some(json!({ "tags": ["ssd"] })));
     }
 
     #[test]

@@ -1,0 +1,63 @@
+//! Consumers that are ahead of their queue, as a power loss can leave them: what is queued is not delivered.
+
+use std::{collections::HashMap, time::Duration};
+
+use subrosa_protocol::id::WorkerName;
+use subrosa_transport::Position;
+use tokio::time::Instant;
+
+use crate::office::Office;
+
+/// How often they are looked at, and what is wrong is said again.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Consumers {
+    next: Option<Instant>,
+    /// Those that were ahead, by when they were made. When the queue has grown beyond that place, it cannot be
+    /// seen any more, and what was queued before is still not delivered.
+    ahead: HashMap<WorkerName, String>,
+}
+
+impl Consumers {
+    /// The next look is at once: the server may have lost its last writes.
+    pub(super) fn hurry(&mut self) {
+        self.next = None;
+    }
+
+    /// Looks at them, if it is time, and says loudly what is wrong.
+    pub(super) async fn look(&mut self, office: &Office) {
+        if self.next.is_some_and(|next| Instant::now() < next) {
+            return;
+        }
+        self.next = Some(Instant::now() + EVERY);
+        for worker in office.workers.keys() {
+            match Position::read(&office.connection, &office.namespace, worker, office.deadline()).await {
+                Ok(position) => self.judge(worker, &position),
+                Err(error) => tracing::warn!(%worker, %error, "a consumer cannot be looked at"),
+            }
+        }
+    }
+
+    fn judge(&mut self, worker: &WorkerName, position: &Position) {
+        if position.is_ahead() {
+            self.ahead.insert(worker.clone(), position.made.clone());
+        }
+        match self.ahead.get(worker) {
+            Some(made) if *made == position.made => {
+                let Position { delivered, end, .. } = position;
+                tracing::error!(
+                    %worker, delivered, end,
+                    "THE CONSUMER IS AHEAD OF ITS QUEUE, as after a power loss: jobs are not delivered. Run \
+                     `subrosa-launcher --config FILE --setup` with an administrator's rights"
+                );
+            }
+            Some(_) => {
+                tracing::info!(%worker, "the consumer was made anew");
+                self.ahead.remove(worker);
+            }
+            None => {}
+        }
+    }
+}
