@@ -158,7 +158,8 @@ impl Connect {
             trust = trust.with_revoked_file(revoked)?;
         }
         let connection = self.nats.connect_with(self.options.unwrap_or_default()).await?;
-        let dispatch = Dispatch::start(connection.subscribe(&reply.any()).await?);
+        let messages = connection.subscribe(&reply.any()).await?;
+        let dispatch = Dispatch::start(messages, connection.reconnects());
         let launchers = Launchers::new(connection.clone(), self.namespace.clone());
         let watched = trust.clone();
         let watch = AbortOnDropHandle::new(tokio::spawn(async move { watched.watch().await }));

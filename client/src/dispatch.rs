@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use subrosa_protocol::id::JobId;
+use subrosa_protocol::{id::JobId, subject::ENDED};
 use subrosa_transport::Subscription;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -21,6 +21,14 @@ pub(crate) struct Inbound {
     pub(crate) kind: String,
     pub(crate) payload: Bytes,
     pub(crate) reply: Option<String>,
+}
+
+impl Inbound {
+    /// Sends a hint that the job may have ended, which says nothing else.
+    fn hint(job: &mpsc::Sender<Self>) {
+        // Full, or just over.
+        let _ = job.try_send(Self { kind: ENDED.to_owned(), payload: Bytes::new(), reply: None });
+    }
 }
 
 #[derive(Debug)]
@@ -44,15 +52,25 @@ pub(crate) struct Mail {
 }
 
 impl Dispatch {
-    /// Dispatches until the connection is closed or the last clone is gone.
-    pub(crate) fn start(mut messages: Subscription) -> Self {
+    /// Dispatches until the connection is closed or the last clone is gone. Whenever `reconnects` changes, every job
+    /// is given the hint to ask for its state: it may have missed its end.
+    pub(crate) fn start(mut messages: Subscription, mut reconnects: watch::Receiver<u64>) -> Self {
         let closed = CancellationToken::new();
         let _open = closed.clone().drop_guard();
         let dispatch = Self(Arc::new(Table { jobs: Mutex::default(), count: watch::Sender::new(0), _open }));
         let table = Arc::downgrade(&dispatch.0);
         tokio::spawn(async move {
-            while let Some(Some(message)) = closed.run_until_cancelled(messages.next()).await {
-                let Some(table) = table.upgrade() else { return };
+            loop {
+                let message = tokio::select! {
+                    () = closed.cancelled() => return,
+                    message = messages.next() => message,
+                    Ok(()) = reconnects.changed() => {
+                        let Some(table) = table.upgrade() else { return };
+                        Self(table).lock().values().for_each(Inbound::hint);
+                        continue;
+                    }
+                };
+                let (Some(message), Some(table)) = (message, table.upgrade()) else { return };
                 let mut tokens = message.subject.rsplitn(3, '.');
                 let (Some(kind), Some(job)) = (tokens.next(), tokens.next()) else { continue };
                 let Ok(job) = job.parse::<JobId>() else { continue };

@@ -105,6 +105,8 @@ pub struct Connection {
 pub(crate) struct Watch {
     /// Rises whenever the connection breaks.
     breaks: watch::Sender<u64>,
+    /// Rises whenever the connection is made, the first time included.
+    made: watch::Sender<u64>,
     /// Subjects that the server has denied.
     denied: broadcast::Sender<String>,
     /// What this connection's own reply subjects begin with.
@@ -117,6 +119,7 @@ impl Watch {
     pub(crate) fn new(inboxes: String) -> Self {
         Self {
             breaks: watch::Sender::new(0),
+            made: watch::Sender::new(0),
             denied: broadcast::channel(4096).0,
             inboxes,
             lost: Tally::new("messages lost"),
@@ -129,7 +132,10 @@ impl Watch {
                 self.breaks.send_modify(|breaks| *breaks += 1);
                 tracing::warn!("disconnected from NATS, reconnecting");
             }
-            Event::Connected => tracing::debug!("connected to NATS"),
+            Event::Connected => {
+                tracing::debug!("connected to NATS");
+                self.made.send_modify(|made| *made += 1);
+            }
             Event::ServerError(ServerError::Other(text)) => match denied_subject(&text) {
                 Some(subject) => {
                     // Its own inboxes it uses for round trips only, for which a refusal does as well.
@@ -209,6 +215,11 @@ impl Connection {
     pub async fn broken_since(&self, breaks: u64) {
         // The sender lives as long as this connection.
         let _ = self.watch.breaks.subscribe().wait_for(|now| *now != breaks).await;
+    }
+
+    /// Changes whenever the connection was broken and is there again: what nobody has answered may be lost.
+    pub fn reconnects(&self) -> watch::Receiver<u64> {
+        self.watch.made.subscribe()
     }
 
     /// A subject of this connection's own, to be answered at any number of times.

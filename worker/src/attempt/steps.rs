@@ -113,6 +113,7 @@ impl Attempt {
         self.state().outstanding = Some((kind, envelope.clone()));
         let mut inbox = self.process.connection.inbox();
         let mut interrupt = self.interrupt.subscribe();
+        let mut reconnects = self.process.connection.reconnects();
         let deadline = Instant::now() + patience;
         let mut wait = RESEND;
         let mut resend = Instant::now();
@@ -128,6 +129,8 @@ impl Attempt {
                     self.interrupt(Interrupt::ClientGone(kind, patience));
                     return Err(Failure::interrupted());
                 }
+                // The step or its answer may be lost with the old connection, and there is no need to wait longer.
+                Ok(()) = reconnects.changed() => (wait, resend) = (RESEND, Instant::now()),
                 () = sleep_until(resend) => {
                     let reply = Some(inbox.subject().to_owned());
                     let sent = self.outbox.try_send(Outgoing { kind, envelope: envelope.clone(), reply });
