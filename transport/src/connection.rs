@@ -10,7 +10,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{ApiPrefix, Backoff, Inbox, Link, Subscription, Tally, inbox::Router};
+use crate::{ApiPrefix, Backoff, Inbox, Link, Subscription, Tally, inbox::Router, jetstream};
 
 /// A request that was not answered.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -317,7 +317,8 @@ impl Connection {
             .unwrap_or_else(|_| Err(RequestError::Timeout { subject: subject.to_owned() }))
     }
 
-    /// Asks for 2 s at a time, until an answer or the deadline. A late answer to an earlier try counts.
+    /// Asks for 2 s at a time, until an answer or the deadline. A late answer to an earlier try counts; that JetStream
+    /// cannot serve just now is none.
     ///
     /// # Errors
     ///
@@ -336,6 +337,9 @@ impl Connection {
             let timeout = left.clamp(Duration::from_millis(100), Duration::from_secs(2));
             match self.ask(&mut inbox, subject, headers.clone(), payload.clone(), timeout).await {
                 Err(error) if error.is_passing() && Instant::now() < deadline => backoff.wait().await,
+                Ok(answer) if jetstream::is_passing(&answer) && Instant::now() < deadline => {
+                    backoff.wait().await;
+                }
                 answer => return answer,
             }
         }

@@ -13,7 +13,7 @@ use subrosa_protocol::{
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::{Backoff, Connection, Message, RequestError};
+use crate::{Backoff, Connection, Message, RequestError, jetstream};
 
 /// A read that shows nothing, or less than is known to be there, is repeated for this long: a replica
 /// may lag.
@@ -285,6 +285,7 @@ impl History {
                 Ok(Try::Refused(description.rsplit(' ').next().and_then(|number| number.parse().ok())))
             }
             Err((WRONG_LAST_SEQUENCE_CONSTANT, _)) => Ok(Try::Refused(None)),
+            Err((code, _)) if jetstream::passes(code) => Ok(Try::Unanswered),
             Err((code, _)) if FULL.contains(&code) => Err(HistoryError::Full),
             Err((code, description)) => Err(HistoryError::Refused { code, description }),
         }

@@ -11,6 +11,7 @@ mod connection;
 mod denied;
 mod history;
 mod inbox;
+mod jetstream;
 mod link;
 mod live;
 mod position;

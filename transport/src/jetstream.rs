@@ -1,0 +1,58 @@
+//! What JetStream says while it cannot serve: a server that starts or stops, a cluster without a leader.
+
+use serde::Deserialize;
+
+use crate::Message;
+
+/// Its errors that pass: temporarily unavailable, not the leader, not enabled for the account, not enabled.
+const PASSING: [u64; 4] = [10008, 10009, 10039, 10076];
+/// The longest answer that is looked at, in bytes: its errors are short.
+const MAX_ERROR_BYTES: usize = 4096;
+
+#[derive(Deserialize)]
+struct Answer {
+    error: Error,
+}
+
+#[derive(Deserialize)]
+struct Error {
+    err_code: u64,
+}
+
+/// Whether an error of JetStream's passes, by its code.
+pub(crate) fn passes(code: u64) -> bool {
+    PASSING.contains(&code)
+}
+
+/// Whether this is such an error. What is stored comes with headers, and so is none.
+pub(crate) fn is_passing(answer: &Message) -> bool {
+    answer.headers.is_none()
+        && answer.payload.len() <= MAX_ERROR_BYTES
+        && serde_json::from_slice(&answer.payload).is_ok_and(|Answer { error }| passes(error.err_code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(payload: &'static str) -> Message {
+        let (subject, reply, headers, status) = ("_INBOX.a".to_owned(), None, None, None);
+        Message { subject, reply, payload: payload.into(), headers, status }
+    }
+
+    #[test]
+    fn errors_that_pass_are_told_from_others_and_from_what_is_stored() {
+        let passing = r#"{"type":"x","error":{"code":503,"err_code":10008,"description":"unavailable"}}"#;
+        assert!(is_passing(&answer(passing)));
+        let stored = Message { headers: Some(async_nats::HeaderMap::new()), ..answer(passing) };
+        assert!(!is_passing(&stored));
+        for other in [
+            r#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#,
+            r#"{"error":"10008"}"#,
+            r#"{"stream":"S","seq":1}"#,
+            "",
+        ] {
+            assert!(!is_passing(&answer(other)), "{other}");
+        }
+    }
+}
