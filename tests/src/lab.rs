@@ -11,7 +11,10 @@ use std::{
 
 use futures_util::poll;
 use rand::SeedableRng as _;
-use subrosa::local::{Backend, Example, Local, Plan};
+use subrosa::{
+    local::{Backend, Example, Local, Plan},
+    server::Server,
+};
 use subrosa_client::{Client, SigningKey, Trust};
 use subrosa_launcher::Guard;
 use subrosa_protocol::{
@@ -76,15 +79,19 @@ impl Lab {
         let launchers = std::mem::take(&mut plan.launchers);
         let mut lab = Self::on_its_own(plan).await;
         lab.elsewhere = Some(url.to_owned());
-        lab.configure(|config| {
-            config.insert("nats".to_owned(), toml::toml! { url = url }.into());
-            change(&lab, config);
-        });
-        lab.set_up().await;
-        for _ in 0..launchers {
-            lab.local.start_launcher().unwrap();
-        }
-        lab
+        lab.configure(|config| _ = config.insert("nats".to_owned(), toml::toml! { url = url }.into()));
+        lab.launched(launchers, change).await
+    }
+
+    /// A deployment on a server of the test's own, whose launchers are configured in another way than the plan says.
+    pub async fn on_server(
+        server: Server,
+        mut plan: Plan,
+        change: impl FnOnce(&Self, &mut toml::Table),
+    ) -> Self {
+        let (launchers, program) = (std::mem::take(&mut plan.launchers), plan.program.clone());
+        let local = Local::on(server, plan).await.unwrap();
+        Self { local, program, container: None, elsewhere: None }.launched(launchers, change).await
     }
 
     /// A deployment on the server in this container.
@@ -124,13 +131,17 @@ impl Lab {
     /// A deployment whose launchers are configured in another way than the plan says.
     pub async fn configured(mut plan: Plan, change: impl FnOnce(&Self, &mut toml::Table)) -> Self {
         let launchers = std::mem::take(&mut plan.launchers);
-        let mut lab = Self::with(plan).await;
-        lab.configure(|config| change(&lab, config));
-        lab.set_up().await;
+        Self::with(plan).await.launched(launchers, change).await
+    }
+
+    /// The same with its launchers, after a change of their configuration.
+    async fn launched(mut self, launchers: usize, change: impl FnOnce(&Self, &mut toml::Table)) -> Self {
+        self.configure(|config| change(&self, config));
+        self.set_up().await;
         for _ in 0..launchers {
-            lab.local.start_launcher().unwrap();
+            self.local.start_launcher().unwrap();
         }
-        lab
+        self
     }
 
     /// Changes the launchers' configuration file.
@@ -142,7 +153,7 @@ impl Lab {
     }
 
     /// Makes the streams and consumers as the launchers' configuration file says.
-    async fn set_up(&self) {
+    pub async fn set_up(&self) {
         let config = subrosa_launcher::Config::from_file(self.local.launcher_config()).unwrap();
         subrosa_launcher::setup(&config).await.unwrap();
     }

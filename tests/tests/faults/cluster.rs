@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use subrosa::local::Plan;
 use subrosa_client::{Client, Timing};
 use subrosa_tests::{
-    cluster::Cluster,
-    lab::{Lab, fresh_key, patiently},
+    cluster::{Cluster, NODES},
+    lab::{Lab, PATIENCE, fresh_key, patiently},
 };
+use tokio::time::Instant;
 
 use crate::{
     PROGRAM,
@@ -67,5 +69,50 @@ async fn jobs_survive_the_leaders_of_a_cluster() {
         }
     }
     patiently(client.close()).await;
+    lab.stop().await;
+}
+
+/// Two of three are lost: nothing can be stored, and nothing is lost of what was.
+#[tokio::test]
+async fn jobs_survive_that_a_cluster_loses_its_majority() {
+    let mut cluster = Cluster::start(PROGRAM).await;
+    let lab = lab(&cluster).await;
+    let client = client(&lab).await;
+    let _worker = scene::serve_gated(lab.worker_config(WORKER), WORKER);
+    let mut cases = scene::in_every_phase(&lab, &client, WORKER).await;
+    let leader = cluster.leader(&lab.connection().await, RECORDS).await;
+    let other = (leader + 1) % NODES;
+    cluster.kill(leader).await;
+    cluster.stop(other).await;
+    scene::go_on(&mut cases, Moment::During).await;
+    cluster.restart(other).await;
+    scene::go_on(&mut cases, Moment::After).await;
+    scene::are_done(cases, &lab, &client, WORKER).await;
+    cluster.restart(leader).await;
+    let connection = lab.connection().await;
+    for stream in [RECORDS, QUEUE, RESULTS] {
+        cluster.until_current(&connection, stream).await;
+    }
+    patiently(client.close()).await;
+    lab.stop().await;
+}
+
+/// Who starts while a cluster has no leader is told so by JetStream, and asks again.
+#[tokio::test]
+async fn what_jetstream_cannot_do_just_now_is_asked_again() {
+    let lab = Lab::new(PROGRAM, &[], &[WORKER]).await;
+    let connection = lab.connection().await;
+    let mut asked = connection.subscribe("asked").await.unwrap();
+    let unavailable =
+        r#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#;
+    let answers = async {
+        for answer in [unavailable, unavailable, "{}"] {
+            let question = patiently(asked.next()).await.unwrap();
+            connection.publish(&question.reply.unwrap(), None, answer.into()).await.unwrap();
+        }
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let (answer, ()) = join(connection.request_until("asked", None, "".into(), deadline), answers).await;
+    assert_eq!(answer.unwrap().payload, "{}");
     lab.stop().await;
 }

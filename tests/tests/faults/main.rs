@@ -2,9 +2,16 @@
 //!
 //! `docs/faults.md` says which fault is tried where.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
 
 mod cluster;
+mod disk;
+mod network;
 mod scene;
 mod server;
 

@@ -88,8 +88,8 @@ impl Latch {
 /// A job that is in one of its phases.
 pub(crate) struct Case {
     worker: String,
-    phase: Phase,
-    moment: Moment,
+    pub(crate) phase: Phase,
+    pub(crate) moment: Moment,
     job: Job,
     gate: Gate,
     visitor: Option<Visitor>,
@@ -129,6 +129,11 @@ impl Case {
         Self { worker: worker.to_owned(), phase, moment, job, gate, visitor, handlers }
     }
 
+    /// The job's id.
+    pub(crate) fn id(&self) -> String {
+        self.job.id().to_string()
+    }
+
     /// Lets it have what it waits for, if that comes at this moment.
     pub(crate) async fn go_on(&mut self, moment: Moment) {
         if self.moment != moment {
@@ -142,22 +147,30 @@ impl Case {
 
     /// Waits until it is done, in its first attempt; what had to happen has happened, and nothing twice.
     pub(crate) async fn ends(self, lab: &Lab) {
+        self.ends_after(0, lab).await;
+    }
+
+    /// The same after so many attempts that were lost before their functions had the payload.
+    pub(crate) async fn ends_after(self, lost: u16, lab: &Lab) {
         let Self { worker, phase, moment, job, gate, handlers, .. } = self;
         let (id, of) = (*job.id(), format!("{phase:?}, {moment:?}"));
         if phase < Phase::Running {
             gate.arrival().await.go_on().await;
         }
         let outcome = patiently(job.result::<u16>()).await.unwrap_or_else(|error| panic!("{of}: {error}"));
-        assert_eq!((outcome.value, outcome.attempt), (1, 1), "{of}");
+        assert_eq!((outcome.value, outcome.attempt), (lost + 1, lost + 1), "{of}");
         let names = lab.history(&worker, &id, "closed").await;
+        let taken = vec!["taken"; usize::from(lost) + 1];
         let stored: &[_] = if phase == Phase::Finished { &["finished"] } else { &[] };
-        assert_eq!(names, [&["queued", "taken", "running"], stored, &["closed"]].concat(), "{of}");
+        assert_eq!(names, [&["queued"], &taken[..], &["running"], stored, &["closed"]].concat(), "{of}");
         let history = History::new(lab.connection().await, Default::default());
         let messages = history.all(&worker.parse().unwrap(), &id, Instant::now() + PATIENCE).await.unwrap();
         let messages: Vec<_> = messages.iter().map(|stored| Message::new(&*stored.bytes)).collect();
         let judged = audit::History::judge(&messages, Some(id), &lab.local.trust().unwrap());
         assert!(judged.is_good() && judged.is_finished(), "{of}: {judged:?}");
-        assert_eq!(handlers.map(|handler| handler.asked()), [1; 3], "{of}: a handler was asked again");
+        let asked = u32::from(lost) + 1;
+        let asked_for = handlers.map(|handler| handler.asked());
+        assert_eq!(asked_for, [asked, asked, 1], "{of}: a handler was asked again");
         assert!(gate.is_deserted().await, "{of}: another function has run");
     }
 }
@@ -190,6 +203,11 @@ pub(crate) async fn are_done(cases: Vec<Case>, lab: &Lab, client: &Client, worke
     for case in cases {
         case.ends(lab).await;
     }
+    goes_on(lab, client, worker).await;
+}
+
+/// Waits until a new job is done.
+pub(crate) async fn goes_on(lab: &Lab, client: &Client, worker: &str) {
     let mut next = Case::reach(lab, client, worker, Phase::Running, Moment::After).await;
     next.go_on(Moment::After).await;
     next.ends(lab).await;
