@@ -293,35 +293,29 @@ impl Driver {
     /// Until when to wait: for a worker as long as the job may wait, after that as long as all attempts
     /// may take.
     fn deadline(&self) -> Instant {
+        let expires_ms = self.launched.job().description().expires_ms;
+        let waiting = Duration::from_millis(expires_ms.saturating_sub(self.launched_ms));
         match self.worker {
-            None => self.launched_at + self.waiting() + LATE,
-            Some(_) => self.launched_at + self.within(),
+            None => self.launched_at + waiting + LATE,
+            Some(_) => self.launched_at + waiting + self.attempts(),
         }
     }
 
-    /// How long the job may wait for a worker.
-    fn waiting(&self) -> Duration {
-        let expires_ms = self.launched.job().description().expires_ms;
-        Duration::from_millis(expires_ms.saturating_sub(self.launched_ms))
-    }
-
-    /// How long the job may take, with all its attempts.
-    fn within(&self) -> Duration {
+    /// How long all attempts may take.
+    fn attempts(&self) -> Duration {
         let job = self.launched.job().description();
         let attempt = Duration::from_millis(job.timeout_ms) + self.client.timing.steps;
-        self.waiting() + attempt * u32::from(job.max_attempts)
+        attempt * u32::from(job.max_attempts)
     }
 
     fn too_late(&mut self) -> JobError {
+        let job = self.launched.job().description();
+        // As it was asked for, and not what admission has left of it.
+        let waiting = Duration::from_millis(job.expires_ms.saturating_sub(job.created_ms));
+        let (within, max) = (waiting + self.attempts(), job.max_attempts);
         match self.worker {
-            None => {
-                JobError::NoWorker { within: self.waiting(), untrusted: std::mem::take(&mut self.untrusted) }
-            }
-            Some((_, attempt)) => JobError::Timeout {
-                within: self.within(),
-                attempt,
-                max: self.launched.job().description().max_attempts,
-            },
+            None => JobError::NoWorker { within: waiting, untrusted: std::mem::take(&mut self.untrusted) },
+            Some((_, attempt)) => JobError::Timeout { within, attempt, max },
         }
     }
 

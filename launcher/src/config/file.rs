@@ -287,10 +287,11 @@ impl PolicyWire {
     }
 }
 
-/// What `env` sets is the operator's business, but for what the launcher itself sets.
+/// What `env` sets is the operator's business, but for what the launcher itself sets. How long a worker waits is
+/// nothing of that.
 fn check_env(member: &str, env: &BTreeMap<String, String>) -> Result<(), ConfigError> {
     for (name, value) in env {
-        if name.starts_with("SUBROSA_") {
+        if name.starts_with("SUBROSA_") && !name.ends_with("_SECONDS") {
             return Err(invalid(member, format!("must not set {name}: the launcher does")));
         }
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
