@@ -17,6 +17,7 @@ pub const WORKER: &str = "gated";
 const GO_ON: u8 = 1;
 const FAIL: u8 = 0;
 const PANIC: u8 = 2;
+const HANG: u8 = 3;
 
 /// Where functions wait.
 pub struct Gate(TcpListener);
@@ -71,6 +72,11 @@ impl Visitor {
         self.stream.write_u8(PANIC).await.unwrap();
     }
 
+    /// Lets the function go on for ever without yielding to anything else.
+    pub async fn hang(mut self) {
+        self.stream.write_u8(HANG).await.unwrap();
+    }
+
     /// Waits until the function is gone without having been let go on.
     pub async fn is_gone(mut self) {
         // The end of the stream, or a reset.
@@ -89,6 +95,9 @@ pub async fn pass(job: Job<Launched>) -> Result<Done, Failure> {
     match stream.read_u8().await? {
         GO_ON => job.done(&attempt).await,
         PANIC => panic!("it was told to"),
+        HANG => loop {
+            std::thread::park();
+        },
         _ => Err(Failure::new("it was sent away")),
     }
 }

@@ -74,6 +74,12 @@ impl Process {
         self.trust.get().vouched(&key, &self.name, self.cert.get().as_deref(), at_ms)
     }
 
+    /// Waits until there is a thread on which a function could begin.
+    pub(crate) async fn can_begin(&self) {
+        // Functions of a runtime that is gone do not begin, and nothing is left to wait for.
+        let _ = self.functions.spawn(async {}).await;
+    }
+
     /// Judges a job's last message.
     pub(crate) fn judge(&self, job: &JobId, stored: Option<Stored>) -> Seen {
         let bytes = stored.as_ref().map(|stored| &*stored.bytes);

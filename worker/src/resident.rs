@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use subrosa_protocol::subject::Control;
 use subrosa_telemetry::Health;
-use subrosa_transport::{Queue, QueueError};
-use tokio::{task::JoinSet, time::sleep};
+use subrosa_transport::{Delivery, Queue, QueueError};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Function, delivery, process::Shared};
 
 /// How long after the drain time what was interrupted may take to let go of its jobs.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a function may take to begin. Where others keep their threads busy, it might never.
+const BEGIN: Duration = Duration::from_secs(1);
 
 /// Serves until `draining` is cancelled and what ran then has ended.
 pub(crate) async fn serve(
@@ -61,6 +66,12 @@ pub(crate) async fn serve(
     served
 }
 
+/// The next delivery, as soon as a function can begin.
+async fn next(process: &Shared, queue: &mut Queue) -> Result<Delivery, QueueError> {
+    process.can_begin().await;
+    queue.next().await
+}
+
 /// One slot: one job at a time.
 async fn slot(
     process: Shared,
@@ -73,8 +84,13 @@ async fn slot(
         let delivery = tokio::select! {
             biased;
             () = draining.cancelled() => return Ok(()),
-            delivery = queue.next() => delivery?,
+            delivery = next(&process, &mut queue) => delivery?,
         };
+        if timeout(BEGIN, process.can_begin()).await.is_err() {
+            tracing::error!("NOT TAKEN: functions that never yield keep all threads of this worker busy");
+            delivery.acker.nak(Duration::ZERO).await;
+            continue;
+        }
         delivery::receive(&process, &function, delivery, &draining, ack_wait).await;
     }
 }
