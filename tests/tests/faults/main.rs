@@ -9,11 +9,17 @@
     reason = "a test that cannot go on says so"
 )]
 
+mod children;
 mod cluster;
 mod disk;
+mod launcher;
 mod network;
 mod scene;
 mod server;
+mod stopped;
+mod timeouts;
+mod told;
+mod worker;
 
 /// The program that users run.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_subrosa-under-test");
