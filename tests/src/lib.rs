@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`lab`] | a deployment on a real nats-server, with workers of the test's own |
 //! | [`checkpoint`] | a place on a process's way to the server where it is stopped at a message |
+//! | [`chores`] | a worker's function that does what it is told, and is counted |
 //! | [`cluster`] | a cluster of three real servers, whose nodes can be killed and started again |
 //! | [`eavesdropper`] | everything that the broker carries, and what can be found in it |
 //! | [`flood`] | bad launch requests, as many and as fast as one likes |
@@ -26,6 +27,7 @@
 )]
 
 pub mod checkpoint;
+pub mod chores;
 pub mod cluster;
 pub mod container;
 pub mod eavesdropper;
