@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::{ApiPrefix, Backoff, Connection, Link, RequestError, connection::Watch};
+use crate::{ApiPrefix, Backoff, Connection, Link, RequestError, connection::Watch, credentials};
 
 /// How a connection is made.
 ///
@@ -31,7 +31,7 @@ use crate::{ApiPrefix, Backoff, Connection, Link, RequestError, connection::Watc
 pub struct Connect {
     /// The server's URL, or several with commas between them.
     pub url: String,
-    /// A NATS credentials file.
+    /// A NATS credentials file: a user's JWT and key, or the seed of its nkey alone.
     pub credentials: Option<PathBuf>,
     /// The prefix of reply subjects; every role on a server needs one of its own. `_INBOX` if absent.
     pub inbox_prefix: Option<String>,
@@ -159,7 +159,7 @@ impl Connect {
             });
         if let Some(path) = &self.credentials {
             let failed = |reason| ConnectError::Credentials { path: path.clone(), reason };
-            options = options.credentials_file(path).await.map_err(failed)?;
+            options = credentials::add(options, path).map_err(failed)?;
         }
         let addresses = self.addresses()?;
         // The library reads them out of the URL, but does not use them.

@@ -8,6 +8,7 @@ mod absence;
 mod api;
 mod connect;
 mod connection;
+mod credentials;
 mod denied;
 mod history;
 mod inbox;
