@@ -22,6 +22,12 @@ struct Cli {
     /// Create or update the streams and consumers on the server, and end. Needs an administrator's rights.
     #[arg(long)]
     setup: bool,
+    /// With --setup, the administrator's NATS credentials, in place of the launcher's in the configuration file.
+    #[arg(long, value_name = "FILE", requires = "setup", requires = "inbox_prefix")]
+    creds: Option<PathBuf>,
+    /// With --setup, the prefix of the administrator's reply subjects.
+    #[arg(long, value_name = "PREFIX", requires = "setup")]
+    inbox_prefix: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -80,7 +86,7 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         return cancel(job, &Config::from_file(config)?);
     }
     let path = cli.config.as_ref().context("no configuration file: use --config FILE")?;
-    let config = Config::from_file(path)?;
+    let mut config = Config::from_file(path)?;
     if cli.check {
         let keys = config.keys()?;
         println!("{}: good; the launcher's key is {}", path.display(), keys.identity.thumbprint());
@@ -88,6 +94,12 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
     }
     runtime()?.block_on(async {
         if cli.setup {
+            if cli.creds.is_some() {
+                config.nats.credentials.clone_from(&cli.creds);
+            }
+            if cli.inbox_prefix.is_some() {
+                config.nats.inbox_prefix.clone_from(&cli.inbox_prefix);
+            }
             return Ok(subrosa_launcher::setup(&config).await?);
         }
         let guard = Guard::this_program()
