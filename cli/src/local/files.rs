@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Backend, LocalError, Plan, keys, own};
+use super::{Backend, LocalError, Plan, keys, nats_users, own};
 
 /// Where they lie.
 #[derive(Debug)]
@@ -86,6 +86,7 @@ impl Files {
             worker: workers,
             authority: plan.authority.then(|| at("authority.jwk")),
             trust: files.trust.clone(),
+            nats: nats_users::NatsUsers::default(),
         };
         keys.run().map_err(|error| LocalError::Setup(format!("{error:#}")))?;
         let program = program.to_str().ok_or_else(|| LocalError::Program { path: program.to_owned() })?;

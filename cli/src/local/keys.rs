@@ -18,6 +18,8 @@ use subrosa_protocol::{
 };
 use subrosa_transport::now_ms;
 
+use super::nats_users;
+
 /// How long a certificate holds, in seconds: 90 days. It is issued anew when half of that is over.
 const VALID_S: u64 = 90 * 86_400;
 
@@ -37,12 +39,15 @@ pub(crate) struct Args {
     /// The trust file. What is in it already stays there
     #[arg(long, value_name = "FILE")]
     pub(crate) trust: PathBuf,
+    #[command(flatten)]
+    pub(crate) nats: nats_users::NatsUsers,
 }
 
 impl Args {
     /// Makes the keys that are missing, and adds the public ones to the trust file. Running it again changes
     /// nothing.
     pub(crate) fn run(&self) -> anyhow::Result<()> {
+        self.nats.run()?;
         let exists = self.trust.try_exists().with_context(|| self.trust.display().to_string())?;
         let before = if exists { Trust::from_file(&self.trust)? } else { Trust::default() };
         let mut trust = before.clone();
@@ -66,11 +71,12 @@ impl Args {
         if exists && text == before.to_json() {
             return Ok(());
         }
-        replace(&self.trust, &text).with_context(|| format!("{} cannot be written", self.trust.display()))
+        replace(&self.trust, &text, 0o644)
+            .with_context(|| format!("{} cannot be written", self.trust.display()))
     }
 }
 
-fn named(text: &str) -> Result<(WorkerName, PathBuf), String> {
+pub(super) fn named(text: &str) -> Result<(WorkerName, PathBuf), String> {
     let (name, path) = text.split_once('=').ok_or("give a worker's name and a file, as echo=echo.jwk")?;
     let name = name.parse::<WorkerName>().map_err(|error| error.to_string())?;
     Ok((name, path.into()))
@@ -96,7 +102,7 @@ fn certify(authority: &SigningKey, worker: &WorkerName, key: PublicKey, path: &P
     let certificate =
         Certificate { worker: worker.clone(), key, issued_s: now_s, expires_s: now_s + VALID_S, image: None };
     let jwt = certificate.sign(authority) + "\n";
-    replace(path, &jwt).with_context(|| format!("{} cannot be written", path.display()))
+    replace(path, &jwt, 0o644).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// The key in this file, which is made if it does not exist.
@@ -114,10 +120,10 @@ fn signing_key(path: impl AsRef<Path>) -> Result<SigningKey, KeyFileError> {
 }
 
 /// Puts the file in place as a whole: whoever reads it meanwhile sees the old one or the new one.
-fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut file = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o644))
+        .permissions(Permissions::from_mode(mode))
         .tempfile_in(directory.unwrap_or(Path::new(".")))?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
@@ -142,6 +148,7 @@ mod tests {
             worker: vec![worker("echo")],
             authority: None,
             trust: at("trust.json"),
+            nats: Default::default(),
         };
         args.run().unwrap();
         let first = [at("launcher"), at("echo"), at("trust.json")].map(|path| fs::read(path).unwrap());
@@ -169,6 +176,7 @@ mod tests {
             worker: vec![(name.clone(), at("echo.jwk"))],
             authority: Some(at("authority.jwk")),
             trust: at("trust.json"),
+            nats: Default::default(),
         };
         args.run().unwrap();
         let first = [at("echo.cert"), at("trust.json")].map(|path| fs::read_to_string(path).unwrap());
@@ -191,8 +199,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         fs::write(at("trust.json"), "{").unwrap();
-        let args =
-            Args { launcher: at("launcher"), worker: Vec::new(), authority: None, trust: at("trust.json") };
+        let args = Args {
+            launcher: at("launcher"),
+            worker: Vec::new(),
+            authority: None,
+            trust: at("trust.json"),
+            nats: Default::default(),
+        };
         assert!(args.run().is_err());
         assert_eq!(fs::read(at("trust.json")).unwrap(), b"{");
         assert!(named("echo").is_err());

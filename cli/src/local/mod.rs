@@ -4,6 +4,7 @@
 mod files;
 mod group;
 pub(crate) mod keys;
+mod nats_users;
 mod own;
 
 use std::{
