@@ -210,7 +210,7 @@ async fn client(connection: &Connection, args: &Args) -> Vec<Check> {
 
 /// Whether the worker of this name could serve.
 async fn worker(connection: &Connection, nats: &Nats, name: &WorkerName) -> Vec<Check> {
-    let advice = "grant it to this user: `deploy/roles.conf` has what each role needs";
+    let advice = "grant it to this user: `deploy/accounts.conf` has what each role needs";
     let queue = match Queue::open(connection, &nats.namespace, name).await {
         Ok(_) => Check::good("queue", format!("may pull jobs for {name}")),
         Err(error) => Check::bad("queue", error.to_string(), advice),

@@ -9,11 +9,13 @@
 
 mod bench;
 mod children;
+mod deployment;
 mod domain;
 mod killed;
 mod power_loss;
 mod quota;
 mod requests;
+mod rights;
 mod roles;
 mod streams;
 mod sweep;
