@@ -111,7 +111,7 @@ async fn build(engine: &Docker, program: PathBuf) -> GenericImage {
 }
 
 /// Where the pinned nats-server lies: it is started for a moment, to be asked.
-async fn pinned_server(program: PathBuf) -> PathBuf {
+pub async fn pinned_server(program: PathBuf) -> PathBuf {
     let mut options = server::Options::new(Guard::new(program));
     options.choice = Choice::Wheel;
     let server = server::start(options, &mut |_: &str| {}).await.unwrap();

@@ -8,7 +8,9 @@
 )]
 
 mod docker;
+mod images;
 mod site;
+mod stack;
 
 use subrosa::local::{Backend, Example, Plan};
 use subrosa_examples::create_proof::{self, Options, Payload, Proof};

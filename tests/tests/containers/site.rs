@@ -1,8 +1,8 @@
 //! A deployment whose workers run in containers.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -13,18 +13,16 @@ use subrosa_tests::{
     lab::{Lab, patiently},
 };
 use testcontainers::{
-    GenericBuildableImage,
     bollard::{
         Docker,
         models::{ContainerInspectResponse, NetworkCreateRequest},
         query_parameters::{ListContainersOptions, RemoveImageOptions},
     },
     core::client::docker_client_instance,
-    runners::AsyncBuilder as _,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::PROGRAM;
+use crate::{PROGRAM, images::Context};
 
 /// A server in a container, a network that reaches it alone, and an image with the example workers.
 pub(crate) struct Site {
@@ -62,7 +60,7 @@ impl Site {
         let network = NetworkCreateRequest { name: mark.clone(), internal: Some(true), ..Default::default() };
         engine.create_network(network).await.unwrap();
         let elsewhere = nats.join(&mark, "nats").await;
-        let image = image(&mark).await;
+        let image = image(&engine, &mark).await;
         let plan = Plan { launchers: 0, others: vec![worker.to_owned()], ..Plan::of(PROGRAM, []) };
         Some(Self { lab: Lab::on(nats, plan).await, engine, network: mark, image, elsewhere })
     }
@@ -164,26 +162,19 @@ pub(crate) async fn containers(engine: &Docker, network: &str) -> Vec<ContainerI
 }
 
 /// An image with the programs that these tests run, and the libraries that those need.
-async fn image(name: &str) -> String {
-    let mut image = GenericBuildableImage::new(name, "latest")
-        .with_dockerfile_string("FROM scratch\nCOPY root /\nENV PATH=/bin\n")
-        .with_file(PROGRAM, "root/bin/subrosa");
+async fn image(engine: &Docker, name: &str) -> String {
+    let context = Context::new();
+    fs::write(context.at("Dockerfile"), "FROM scratch\nCOPY root /\nENV PATH=/bin\n").unwrap();
+    context.add_program(PROGRAM, "root/bin/subrosa");
     let mut programs = vec![PathBuf::from(PROGRAM)];
     for program in ["bash", "sleep", "tail", "timeout"] {
         let path = ["/bin", "/usr/bin"].map(|directory| Path::new(directory).join(program));
         let path = path.into_iter().find(|path| path.exists()).unwrap();
-        image = image.with_file(&path, format!("root/bin/{program}"));
+        context.add(&path, &format!("root/bin/{program}"));
         programs.push(path);
     }
-    let needed = Command::new("ldd").args(programs).output().unwrap();
-    let needed = String::from_utf8(needed.stdout).unwrap();
-    let mut libraries: Vec<&str> = needed.split_whitespace().filter(|word| word.starts_with('/')).collect();
-    libraries.retain(|word| !word.ends_with(':'));
-    libraries.sort_unstable();
-    libraries.dedup();
-    for library in libraries {
-        image = image.with_file(std::fs::canonicalize(library).unwrap(), format!("root{library}"));
-    }
-    let _image = patiently(image.build_image()).await.unwrap();
-    format!("{name}:latest")
+    context.add_libraries(&programs, "root");
+    let name = format!("{name}:latest");
+    context.build(engine, &name).await;
+    name
 }
