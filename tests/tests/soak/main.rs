@@ -154,7 +154,7 @@ async fn settle(
     let mut ticks = interval(Duration::from_secs(1));
     let heard = loop {
         tokio::select! {
-            heard = &mut all => break heard.expect("there are jobs whose clients never hear of their end"),
+            heard = &mut all => break heard.unwrap_or_else(|_| panic!("there are jobs whose clients never hear of their end")),
             _ = ticks.tick() => site.revive(),
         }
     };
