@@ -1,6 +1,6 @@
-//! A relay between a process and the server, whose way can be blocked, cut and opened again.
+//! A relay between a process and the server, whose way can be blocked, in both directions or in one, cut and opened again.
 
-use std::{net, sync::Arc};
+use std::net;
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -12,15 +12,13 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::lab::patiently;
-
 /// What is read at a time, in bytes.
 const PIECE: usize = 16 * 1024;
 
 /// Passes on all bytes, or none.
 pub struct Relay {
     url: String,
-    state: Arc<State>,
+    way: watch::Sender<Way>,
     /// Ends with this.
     _connections: JoinSet<()>,
 }
@@ -31,14 +29,10 @@ enum Way {
     Open,
     /// Connections stay, and nothing passes.
     Blocked,
+    /// Connections stay, and nothing passes from the server to the process.
+    Deaf,
     /// No connection stays.
     Cut,
-}
-
-struct State {
-    way: watch::Sender<Way>,
-    /// How many connections have been asked for.
-    knocked: watch::Sender<usize>,
 }
 
 impl Relay {
@@ -49,17 +43,16 @@ impl Relay {
         listener.set_nonblocking(true).unwrap();
         let url = format!("nats://{}", listener.local_addr().unwrap());
         let listener = TcpListener::from_std(listener).unwrap();
-        let state = Arc::new(State { way: watch::Sender::new(Way::Open), knocked: watch::Sender::default() });
+        let way = watch::Sender::new(Way::Open);
+        let seen = way.subscribe();
         let mut connections = JoinSet::new();
-        let shared = state.clone();
         connections.spawn(async move {
             let mut open = JoinSet::new();
             while let Ok((process, _)) = listener.accept().await {
-                shared.knocked.send_modify(|knocked| *knocked += 1);
-                open.spawn(serve(process, server.clone(), shared.way.subscribe()));
+                open.spawn(serve(process, server.clone(), seen.clone()));
             }
         });
-        Self { url, state, _connections: connections }
+        Self { url, way, _connections: connections }
     }
 
     /// Where the process is to connect.
@@ -69,24 +62,22 @@ impl Relay {
 
     /// Passes nothing on, in either direction. Connections stay open, and what is said waits.
     pub fn block(&self) {
-        self.state.way.send_replace(Way::Blocked);
+        self.way.send_replace(Way::Blocked);
+    }
+
+    /// Passes on what the process says, and nothing that it is told.
+    pub fn deafen(&self) {
+        self.way.send_replace(Way::Deaf);
     }
 
     /// Ends all connections with all that is on its way, and lets nobody through.
     pub fn cut(&self) {
-        self.state.way.send_replace(Way::Cut);
+        self.way.send_replace(Way::Cut);
     }
 
     /// Lets everything through again.
     pub fn mend(&self) {
-        self.state.way.send_replace(Way::Open);
-    }
-
-    /// Waits until somebody has asked for another connection, from now on.
-    pub async fn knock(&self) {
-        let mut knocked = self.state.knocked.subscribe();
-        let before = *knocked.borrow_and_update();
-        patiently(knocked.wait_for(|knocked| *knocked > before)).await.unwrap();
+        self.way.send_replace(Way::Open);
     }
 }
 
@@ -99,8 +90,8 @@ async fn serve(process: TcpStream, server: String, way: watch::Receiver<Way>) {
         let (from_process, to_process) = process.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::select! {
-            () = pass_on(from_process, to_server, way.clone()) => {}
-            () = pass_on(from_server, to_process, way.clone()) => {}
+            () = pass_on(from_process, to_server, way.clone(), &[Way::Open, Way::Deaf]) => {}
+            () = pass_on(from_server, to_process, way.clone(), &[Way::Open]) => {}
         }
     };
     tokio::select! {
@@ -110,12 +101,17 @@ async fn serve(process: TcpStream, server: String, way: watch::Receiver<Way>) {
     }
 }
 
-/// Passes on what one side says, as long as it may.
-async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: watch::Receiver<Way>) {
+/// Passes on what one side says, while the way is one of these.
+async fn pass_on(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut way: watch::Receiver<Way>,
+    open: &[Way],
+) {
     let mut piece = vec![0; PIECE];
     loop {
         let Ok(bytes @ 1..) = from.read(&mut piece).await else { return };
-        if way.wait_for(|way| *way == Way::Open).await.is_err() {
+        if way.wait_for(|way| open.contains(way)).await.is_err() {
             return;
         }
         if to.write_all(&piece[..bytes]).await.is_err() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use subrosa::local::Plan;
 use subrosa_client::{Client, Timing};
 use subrosa_tests::{
+    checkpoint::Checkpoint,
     gate::Gate,
     lab::{Lab, fresh_key, patiently},
     relay::Relay,
@@ -243,4 +244,62 @@ async fn silence_counts_over_one_unbroken_connection_only() {
         pair.lab.local.server.restart().await.unwrap();
     }
     pair.ends().await;
+}
+
+/// What becomes of a record with its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// It does not arrive.
+    Record,
+    /// It arrives, and the answer does not.
+    Answer,
+}
+
+/// A worker's record is lost with its connection, or only the answer is: either way it stands there once.
+async fn is_written_once(lost: Lost) {
+    let lab = lab(|lab| lab.url().to_owned()).await;
+    let client = client(&lab, lab.url()).await;
+    let relay = Relay::before(lab.url());
+    let mut checkpoint = Checkpoint::before(relay.url()).await;
+    let mut config = lab.worker_config(RESIDENT);
+    config.nats.url = checkpoint.url().to_owned();
+    let _served = scene::serve_gated(config, RESIDENT);
+    // A job that is through says that the worker has written what it writes at the start.
+    scene::goes_on(&lab, &client, RESIDENT).await;
+    for (record, phase) in [("taken", Phase::Queued), ("running", Phase::Payload), ("closed", Phase::Done)] {
+        let records = format!("subrosa.v1.record.{RESIDENT}.*");
+        let mut case;
+        if phase == Phase::Queued {
+            checkpoint.stop_at(&records);
+            case = Case::launch(&client, RESIDENT, phase, Moment::During).await;
+        } else {
+            case = Case::reach(&lab, &client, RESIDENT, phase, Moment::During).await;
+            checkpoint.stop_at(&records);
+        }
+        case.go_on(Moment::During).await;
+        let stopped = checkpoint.stopped().await;
+        match lost {
+            Lost::Record => drop(stopped),
+            Lost::Answer => {
+                relay.deafen();
+                stopped.pass();
+                case.is_at(record, &lab).await;
+                relay.cut();
+                relay.mend();
+            }
+        }
+        case.ends(&lab).await;
+    }
+    patiently(client.close()).await;
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_that_is_lost_with_its_connection_is_written_again() {
+    is_written_once(Lost::Record).await;
+}
+
+#[tokio::test]
+async fn a_record_whose_answer_is_lost_is_not_written_twice() {
+    is_written_once(Lost::Answer).await;
 }

@@ -105,6 +105,13 @@ impl Case {
         phase: Phase,
         moment: Moment,
     ) -> Self {
+        let mut case = Self::launch(client, worker, phase, moment).await;
+        case.is_reached(lab).await;
+        case
+    }
+
+    /// Launches a job that is to wait in this phase.
+    pub(crate) async fn launch(client: &Client, worker: &str, phase: Phase, moment: Moment) -> Self {
         let gate = Gate::new().await;
         let waits = [phase == Phase::Options, phase == Phase::Payload, phase >= Phase::Done];
         let handlers = waits.map(|waits| Latch::new(!waits));
@@ -112,21 +119,30 @@ impl Case {
         let job = client.job(worker).options(options.handler(Value::Null));
         let job = job.payload(payload.handler(gate.payload())).status(status.handler(Value::Null));
         let job = job.launch().await.unwrap();
-        let mut visitor = None;
-        match phase {
+        Self { worker: worker.to_owned(), phase, moment, job, gate, visitor: None, handlers }
+    }
+
+    /// Waits until it has come to its phase.
+    pub(crate) async fn is_reached(&mut self, lab: &Lab) {
+        let [options, payload, status] = &self.handlers;
+        match self.phase {
             Phase::Queued => {}
             Phase::Options => options.reached().await,
             Phase::Payload => payload.reached().await,
-            Phase::Running => visitor = Some(gate.arrival().await),
+            Phase::Running => self.visitor = Some(self.gate.arrival().await),
             Phase::Done | Phase::Finished => {
-                gate.arrival().await.go_on().await;
+                self.gate.arrival().await.go_on().await;
                 status.reached().await;
-                if phase == Phase::Finished {
-                    lab.history(worker, job.id(), "finished").await;
+                if self.phase == Phase::Finished {
+                    self.is_at("finished", lab).await;
                 }
             }
         }
-        Self { worker: worker.to_owned(), phase, moment, job, gate, visitor, handlers }
+    }
+
+    /// Waits until its last record is this one.
+    pub(crate) async fn is_at(&self, record: &str, lab: &Lab) {
+        lab.history(&self.worker, self.job.id(), record).await;
     }
 
     /// The job's id.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use rustix::process::Signal;
 use subrosa::local::Plan;
 use subrosa_client::{Client, Timing};
@@ -73,7 +74,11 @@ async fn survives(end: End, worker: &str) {
     let mut cases = scene::in_every_phase(&lab, &client, worker).await;
     end.befalls(&mut lab).await;
     scene::go_on(&mut cases, Moment::During).await;
-    lab.local.server.restart().await.unwrap();
+    // Somebody launches a job meanwhile.
+    let launched = Case::launch(&client, worker, Phase::Queued, Moment::During);
+    let (launched, restarted) = join(launched, lab.local.server.restart()).await;
+    restarted.unwrap();
+    cases.push(launched);
     scene::go_on(&mut cases, Moment::After).await;
     scene::are_done(cases, &lab, &client, worker).await;
     patiently(client.close()).await;
