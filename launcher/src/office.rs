@@ -294,7 +294,10 @@ impl Office {
         event: Event,
     ) -> Result<Written, Trouble> {
         self.counts()?;
-        let record = Record { job: *job, at_ms: now_ms(), attempt, prev: prev.map(Stored::hash), event };
+        // What does not verify says nothing of the time either.
+        let before = prev.and_then(|prev| self.judge(worker, job, Some(prev.clone())).record);
+        let at_ms = now_ms().max(before.map_or(0, |before| before.at_ms));
+        let record = Record { job: *job, at_ms, attempt, prev: prev.map(Stored::hash), event };
         let bytes = record.sign(&self.identity);
         match self.history.append(worker, job, prev, bytes, self.deadline()).await? {
             Commit::Won(stored) => {

@@ -84,7 +84,7 @@ pub enum LaunchError {
         ahead_ms: u64,
     },
     /// The job's time is over.
-    #[error("the job's `expires_ms` is over")]
+    #[error("the job's `expires_ms` is over: if it is new, check the clocks")]
     Expired,
 }
 

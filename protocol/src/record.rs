@@ -134,7 +134,8 @@ pub struct Times {
 pub struct Record {
     /// The job.
     pub job: JobId,
-    /// When, in Unix milliseconds of the writer's clock.
+    /// When, in Unix milliseconds: by the writer's clock, or when the record before it was, if that is later. So a
+    /// clock that is wrong does not make a history look as if it had been put together.
     pub at_ms: u64,
     /// The attempt: 0 for `queued`, for an ending the highest one taken.
     pub attempt: u16,
@@ -281,6 +282,17 @@ impl Record {
     pub fn read_unverified(bytes: &[u8]) -> Result<Self, RecordError> {
         let jws = identity::verify_compact(Typ::Record, bytes, MAX_RECORD_BYTES)?;
         Self::parse(&jws.payload).map(|(record, _)| record)
+    }
+
+    /// The time that a record says, in Unix milliseconds, for who has verified it before. None if it is no record.
+    pub fn time_in(bytes: &[u8]) -> Option<u64> {
+        #[derive(Deserialize)]
+        struct Time {
+            at_ms: Int,
+        }
+        let payload = bytes.get(..bytes.len().min(MAX_RECORD_BYTES))?.split(|byte| *byte == b'.').nth(1)?;
+        let time: Time = json::parse(&b64u_decode(payload).ok()?).ok()?;
+        Some(time.at_ms.get())
     }
 
     /// What a record says, and the certificate that it carries.

@@ -101,7 +101,10 @@ impl Process {
         prev: Option<&Stored>,
         event: Event,
     ) -> Result<Written, HistoryError> {
-        let record = Record { job: *job, at_ms: now_ms(), attempt, prev: prev.map(Stored::hash), event };
+        // Whatever is written on was verified before.
+        let before_ms = prev.and_then(|prev| Record::time_in(&prev.bytes)).unwrap_or_default();
+        let at_ms = now_ms().max(before_ms);
+        let record = Record { job: *job, at_ms, attempt, prev: prev.map(Stored::hash), event };
         let bytes = record.sign_certified(&self.identity, self.cert.get().as_deref());
         let deadline = self.record_deadline();
         Ok(match self.history.append(&self.name, job, prev, bytes, deadline).await? {

@@ -162,7 +162,11 @@ impl Ending {
     /// ```
     pub fn expired(attempt: u16) -> Self {
         Self::Expired(match attempt {
-            0 => Reason::new("expired", "no worker took the job in time"),
+            // Whoever finds this may be the one whose clock is wrong.
+            0 => {
+                let text = "no worker took the job in time; if it was launched just now, check the clocks";
+                Reason::new("expired", text)
+            }
             _ => Reason::new(
                 "expired",
                 &format!("attempt {attempt} was lost with its worker, and it was too late for another one"),

@@ -108,6 +108,17 @@ fn every_event_is_read_as_it_was_written() {
 }
 
 #[test]
+fn the_time_in_a_record_is_found_without_verifying_it_again() {
+    for event in events() {
+        let signer = signer(&event);
+        assert_eq!(Record::time_in(&record(event).sign(&signer)), Some(AT_MS));
+    }
+    for bytes in [&b""[..], b"a.b.c", b"a.e30.c", &[b'.'; 8]] {
+        assert_eq!(Record::time_in(bytes), None);
+    }
+}
+
+#[test]
 fn a_record_is_written_as_documented() {
     let taken = record(Event::Taken { instance: instance() });
     let jws = identity::verify_compact(Typ::Record, &taken.sign(&worker()), MAX_RECORD_BYTES).unwrap();

@@ -10,6 +10,7 @@
 )]
 
 mod children;
+mod clock;
 mod cluster;
 mod disk;
 mod launcher;

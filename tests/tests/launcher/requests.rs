@@ -66,7 +66,10 @@ async fn what_is_refused_is_refused_by_name() {
     let refused = refusal(subject, other.request.bytes()).await;
     assert_eq!(refused, "bad_request: the job's `worker` is not the one in the subject");
     let late = made_with(|job| (job.created_ms, job.expires_ms) = (now_ms() - 600_000, now_ms() - 130_000));
-    assert_eq!(refusal(subject, late.request.bytes()).await, "expired: the job's `expires_ms` is over");
+    assert_eq!(
+        refusal(subject, late.request.bytes()).await,
+        "expired: the job's `expires_ms` is over: if it is new, check the clocks"
+    );
     let early = made_with(|job| job.created_ms = now_ms() + 500_000);
     let refused = refusal(subject, early.request.bytes()).await;
     assert!(refused.starts_with("bad_request: the job was made"), "{refused}");
