@@ -1,9 +1,17 @@
 //! Making a connection to NATS.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::{Ready, ready},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use async_nats::{Client, ConnectOptions, ServerAddr};
-use rand::RngExt as _;
+use async_nats::{Client, ConnectOptions, ReconnectToServer, Server, ServerAddr, ServerInfo};
+use rand::{RngExt as _, seq::IndexedRandom as _};
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -150,6 +158,7 @@ impl Connect {
                 let watch = watch.clone();
                 async move { watch.see(event) }
             })
+            .reconnect_to_server_callback(at_once())
             .reconnect_delay_callback(|tries| match tries {
                 0 | 1 => Duration::from_millis(2),
                 tries => {
@@ -220,6 +229,17 @@ impl Connect {
             }
             backoff.wait().await;
         }
+    }
+}
+
+/// Has the first try begin at once: any other way, the library sleeps before it, a millisecond or more. All later
+/// tries are left to the library, which then goes through the servers in turn.
+fn at_once() -> impl Fn(Vec<Server>, ServerInfo) -> Ready<Option<ReconnectToServer>> + Send + Sync + 'static {
+    let first = AtomicBool::new(true);
+    move |servers, _| {
+        let any = if first.swap(false, Ordering::Relaxed) { servers.choose(&mut rand::rng()) } else { None };
+        let delay = Some(Duration::ZERO);
+        ready(any.map(|server| ReconnectToServer { addr: server.addr.clone(), delay }))
     }
 }
 
