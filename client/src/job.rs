@@ -278,7 +278,10 @@ async fn launch(
     let admission = client.timing.admission;
     let admitted = client.launchers.launch(document.worker(), request.bytes(), admission).await;
     match admitted {
-        Ok(state) if state.is_end() => return Err(LaunchError::Ended { state: state.state }),
+        // One that was made just now has ended since, while the answer was on its way: why, its result says.
+        Ok(state) if state.is_end() && unanswered == Unanswered::Leave => {
+            return Err(LaunchError::Ended { state: state.state });
+        }
         Ok(_) => {}
         Err(error) => {
             let denied = matches!(error, LaunchError::NoLauncher(RequestError::Denied { .. }));
