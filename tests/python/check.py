@@ -19,6 +19,7 @@ from receipt import fits, read_receipt
 from record import follows, read_record
 from refused import Refused, require
 from session import Client, Worker, read_proof
+from stored import read_stored
 from texts import b64u_decode, read_object
 
 
@@ -143,6 +144,21 @@ def check_message(case):
         case.same("body_hex", opened.body.hex())
 
 
+def check_stored(case):
+    job, trust = Job(case.text("job")), Trust(case.text("trust"))
+    sent = [case.get(name, "").encode() for name in ("options", "payload")]
+    secret, signers = case.bytes("client_secret"), case.get("signers", [])
+    opening, done = case.bytes("opening"), case.bytes("done")
+    opened, worker = read_stored(job, secret, trust, signers, case["attempt"], sent, opening, done)
+    error = opened.head.get("error")
+    if error:
+        case.same("error_code", error["code"])
+        case.same("error_message", error["message"])
+    else:
+        case.same("result", opened.body.decode())
+        case.same("worker", worker)
+
+
 def check_proof(case):
     enc = case.bytes("enc")
     signer = read_proof(case["proof"], case["job_id"], case["worker"], enc, case["attempt"])
@@ -216,6 +232,7 @@ def verdict_of(case):
         "launch": "bad_request",
         "session": "no_session",
         "message": "drop",
+        "stored": "drop",
         "proof": "refused",
         "receipt": "refused",
         "record": "refused",

@@ -32,6 +32,31 @@ def read_proof(jws, job_id, worker, enc, attempt):
     return thumbprint(key)
 
 
+def prove(job, secret, trust, envelope, least):
+    """An `options` of at least this attempt, by a worker that is trusted: what it leads to."""
+    header, members = Header(envelope), job.members
+    require(header.kind == OPTIONS, "kind")
+    require(header.number == 0, "number")
+    require(least <= header.attempt <= members["max_attempts"], "attempt")
+    enc = envelope[44:76]
+    require(len(envelope) >= 92, "short")
+    require(enc == header.key, "enc")
+    require("psk_id" not in members, "psk")
+    exporter = hpke.Exporter(secret, enc, enc, job.client_key, job.info)
+    opened = open_envelope(exporter.options_key(), envelope)
+    require("worker" in opened.head, "proof")
+    require("instance" in opened.head, "instance")
+    require("event" not in opened.head, "event")
+    try:
+        worker = read_proof(opened.head["worker"], job.id, members["worker"], enc, header.attempt)
+    except Refused:
+        raise Refused("proof") from None
+    # The client's clock shows the time at which it made the job.
+    cert, now_ms = opened.head.get("cert"), members["created_ms"]
+    require(trust.vouched(worker, members["worker"], cert, now_ms), "trust", "untrusted")
+    return header, exporter, opened, worker
+
+
 class Client:
     """A client that waits for messages of one job."""
 
@@ -112,26 +137,8 @@ class Client:
             raise Refused(refusal.fault, "bad_input") from None
 
     def receive_options(self, header, envelope):
-        require(header.number == 0, "number")
-        members = self.job.members
-        require(self.highest < header.attempt <= members["max_attempts"], "attempt")
-        enc = envelope[44:76]
-        require(len(envelope) >= 92, "short")
-        require(enc == header.key, "enc")
-        require("psk_id" not in members, "psk")
-        exporter = hpke.Exporter(self.secret, enc, enc, self.job.client_key, self.job.info)
-        opened = open_envelope(exporter.options_key(), envelope)
-        require("worker" in opened.head, "proof")
-        require("instance" in opened.head, "instance")
-        require("event" not in opened.head, "event")
-        try:
-            worker = read_proof(opened.head["worker"], self.job.id, members["worker"], enc, header.attempt)
-        except Refused:
-            raise Refused("proof") from None
-        # Its clock shows the time at which it made the job.
-        cert, now_ms = opened.head.get("cert"), members["created_ms"]
-        require(self.trust.vouched(worker, members["worker"], cert, now_ms), "trust", "untrusted")
-        self.highest, self.enc, self.nonce = header.attempt, enc, next(self.nonces)
+        header, exporter, opened, worker = prove(self.job, self.secret, self.trust, envelope, self.highest + 1)
+        self.highest, self.enc, self.nonce = header.attempt, header.key, next(self.nonces)
         self.to_client = exporter.to_client_key(self.nonce)
         self.to_worker = exporter.to_worker_key(self.nonce)
         self.worker, self.said = worker, {}

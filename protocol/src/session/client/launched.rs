@@ -82,13 +82,29 @@ impl Launched {
         Self { job, signers, key, max_bytes: max_envelope_bytes, highest: 0, budget: Budget::new() }
     }
 
+    /// The side of a client that has come back: attempts up to `attempt` were answered before it went, and none
+    /// of them is answered again. What they have stored can be opened.
+    pub fn resumed(
+        job: Job,
+        signers: BTreeSet<Thumbprint>,
+        key: RecipientKey,
+        attempt: Attempt,
+        max_envelope_bytes: usize,
+    ) -> Self {
+        Self { highest: attempt.get(), ..Self::new(job, signers, key, max_envelope_bytes) }
+    }
+
+    /// Gives the job's KEM key back, for a client that goes and may come back.
+    pub fn into_key(self) -> RecipientKey {
+        self.key
+    }
+
     /// The job.
     pub fn job(&self) -> &Job {
         &self.job
     }
 
     /// The highest attempt that a worker has proven to serve; 0 before the first.
-    #[cfg(any(test, feature = "fuzzing"))]
     pub fn proven_attempt(&self) -> u16 {
         self.highest
     }

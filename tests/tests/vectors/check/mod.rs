@@ -8,6 +8,7 @@ mod receipts;
 mod rules;
 mod sessions;
 mod signed;
+mod stored;
 mod unseal;
 mod worker;
 
@@ -71,6 +72,7 @@ pub(crate) fn check(name: &str, text: &str) -> Result<(), Disagreement> {
         "launch" => jobs::launch(&case),
         "session" => sessions::session(&case),
         "message" => messages::message(&case),
+        "stored" => stored::stored(&case),
         "proof" => signed::proof(&case),
         "receipt" => receipts::receipt(&case),
         "record" => signed::record(&case),

@@ -23,6 +23,7 @@ mod records;
 mod rules;
 mod session;
 mod sessions;
+mod stored;
 mod trusts;
 mod undisturbed;
 
@@ -40,6 +41,7 @@ pub(crate) fn files() -> BTreeMap<String, String> {
         forged::cases(),
         forged_heads::cases(),
         forged_options::cases(),
+        stored::cases(),
         proofs::cases(),
         receipts::cases(),
         records::cases(),
