@@ -65,7 +65,7 @@ impl World {
         let client = self.clients[job.0].as_ref()?;
         let live = client.session.map(|id| (id, self.sessions[id.0].peer)).filter(|(id, peer)| {
             let worker = &self.workers[peer.0];
-            let is_alive = !matches!(worker.stage, Stage::Crashed);
+            let is_alive = !matches!(worker.stage, Stage::Crashed | Stage::Stored);
             is_alive && worker.bound.is_none_or(|bound| bound == *id)
         });
         let over = self.is_over(job);
@@ -109,7 +109,7 @@ impl World {
         let mine = worker.bound.is_none() || worker.bound == client.session;
         if self.client_listens(job) && mine {
             let knows = match (end, &worker.stage) {
-                (_, Stage::Crashed) => true,
+                (_, Stage::Crashed | Stage::Stored) => true,
                 (End::Result(_), stage) => matches!(stage, Stage::Closed),
                 (End::Failed(_), stage) => matches!(stage, Stage::Acknowledged),
                 (End::Refused(_), stage) => matches!(stage, Stage::Failed),

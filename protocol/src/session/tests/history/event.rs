@@ -2,6 +2,8 @@
 
 use subrosa_protocol::wire::Kind;
 
+use super::stored::Part;
+
 /// One event is written in this many bytes.
 pub(super) const EVENT_BYTES: usize = 5;
 
@@ -34,6 +36,10 @@ pub(in super::super) enum Event {
     Cancel { job: u8 },
     /// The worker's function goes on.
     WorkerActs { worker: u8, act: Act },
+    /// A worker that nobody answers stores what it has said.
+    Store { worker: u8 },
+    /// A client that has left comes back with a ticket, and reads what is stored, altered or as it is.
+    Fetch { ticket: u8, kept: u8, part: Part, tamper: Tamper },
     /// The client's process dies, and another one goes on with the same job and key.
     RestartClient { job: u8 },
     /// The worker's process dies.
@@ -119,10 +125,17 @@ impl Event {
             110..=113 => Self::Delay { mail: a },
             114..=118 => Self::Drop { mail: a },
             119..=123 => Self::Divert { mail: a, inbox: b },
-            124..=189 => Self::Inject {
+            124..=179 => Self::Inject {
                 letter: a,
                 tamper: Tamper::from_bytes([op, c, d]),
                 target: Target::from_byte(b),
+            },
+            180..=182 => Self::Store { worker: a },
+            183..=189 => Self::Fetch {
+                ticket: a,
+                kept: b,
+                part: Part::from_byte(c),
+                tamper: Tamper::from_bytes([c >> 2, d, a]),
             },
             190..=193 => Self::Junk { target: Target::from_byte(a), length: b, fill: c },
             194..=201 => Self::Attempt { job: a, identity: b, number: c, large_first: d & 1 == 1 },
@@ -159,6 +172,17 @@ impl Tamper {
             11 => Self::Number(a),
             12 => Self::SwapKey(a),
             _ => Self::SwapHeader(a),
+        }
+    }
+}
+
+impl Part {
+    fn from_byte(byte: u8) -> Self {
+        match byte & 3 {
+            0 => Self::Done,
+            1 => Self::Options,
+            2 => Self::Nonce,
+            _ => Self::OtherDone,
         }
     }
 }

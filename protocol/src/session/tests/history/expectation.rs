@@ -82,6 +82,7 @@ impl World {
             worker::Stage::Closed
             | worker::Stage::Acknowledged
             | worker::Stage::Failed
+            | worker::Stage::Stored
             | worker::Stage::Crashed => Verdict::Dropped,
             _ => taken(&sealed.said),
         }

@@ -17,6 +17,7 @@ mod event;
 mod expectation;
 mod invariants;
 mod letter;
+mod stored;
 mod utterance;
 mod worker;
 mod world;
@@ -25,6 +26,7 @@ pub(super) use self::event::decode;
 use self::{
     client::{End, Verdict},
     event::Event,
+    stored::Found,
     world::World,
 };
 
@@ -43,6 +45,8 @@ pub(super) struct Tally {
     pub(super) refused: u64,
     pub(super) cancelled: u64,
     pub(super) used_up: u64,
+    pub(super) fetched: u64,
+    pub(super) not_fetched: u64,
 }
 
 impl Tally {
@@ -54,6 +58,13 @@ impl Tally {
             Verdict::Unproven => &mut self.unproven,
             Verdict::Pending => &mut self.pending,
             Verdict::Answered(_) => &mut self.answered,
+        } += 1;
+    }
+
+    fn count_found(&mut self, found: &Found) {
+        *match found {
+            Found::Result(_) | Found::Failed(_) => &mut self.fetched,
+            Found::Dropped | Found::Untrusted(_) | Found::Unproven => &mut self.not_fetched,
         } += 1;
     }
 

@@ -12,7 +12,7 @@ use subrosa_protocol::{
         Dropped, PeerError,
         worker::{
             Answer, AwaitAcknowledgement, AwaitOptions, AwaitPayload, AwaitStatus, Cancelled, HasOptions,
-            HasPayload, Issue, Offer, Sent, Setup,
+            HasPayload, Issue, Offer, Sent, Setup, ToStore,
         },
     },
     wire::{Event, Kind},
@@ -41,6 +41,8 @@ pub(super) enum Stage {
     Failed,
     /// The client has cancelled the job.
     Cancelled(Cancelled),
+    /// Nobody has answered, and what it has said is stored.
+    Stored,
     Crashed,
 }
 
@@ -186,6 +188,23 @@ impl Worker {
         Some((Said { kind, text: text.to_owned(), is_error }, envelope))
     }
 
+    /// Gives up waiting, and seals what it has said for storage.
+    pub(super) fn store(&mut self) -> Option<ToStore> {
+        match mem::replace(&mut self.stage, Stage::Stored) {
+            Stage::AwaitStatus(state) => Some(state.store().unwrap()),
+            Stage::AwaitAcknowledgement(state) => Some(state.store().unwrap()),
+            other => {
+                self.stage = other;
+                None
+            }
+        }
+    }
+
+    /// Whether it can store anything.
+    pub(super) fn can_store(&self) -> bool {
+        matches!(self.stage, Stage::AwaitStatus(_) | Stage::AwaitAcknowledgement(_))
+    }
+
     /// Whether its function has something to do.
     pub(super) fn can_act(&self) -> bool {
         matches!(self.stage, Stage::HasOptions(_) | Stage::HasPayload(_))
@@ -269,6 +288,7 @@ impl Stage {
             Self::Acknowledged => "Acknowledged",
             Self::Failed => "Failed",
             Self::Cancelled(_) => "Cancelled",
+            Self::Stored => "Stored",
             Self::Crashed => "Crashed",
         }
     }

@@ -18,6 +18,7 @@ use super::{
     event::{Act, Event, Target},
     invariants::{self, Delivery, Place},
     letter::{Address, Inbox, Letter, LetterId, Mail, Said, Sealer, SessionId, WorkerId, tampered},
+    stored::Kept,
     worker::{self, Worker},
 };
 
@@ -47,6 +48,8 @@ pub(super) struct World {
     pub(super) workers: Vec<Worker>,
     pub(super) letters: Vec<Letter>,
     pub(super) under_way: VecDeque<Mail>,
+    /// What workers have stored.
+    pub(super) kept: Vec<Kept>,
     pub(super) sealed: HashSet<Sealed>,
     /// How many letters the invariants have seen.
     pub(super) read: usize,
@@ -65,6 +68,7 @@ impl World {
             workers: Vec::new(),
             letters: Vec::new(),
             under_way: VecDeque::new(),
+            kept: Vec::new(),
             sealed: HashSet::new(),
             read: 0,
             tally,
@@ -137,6 +141,12 @@ impl World {
                     self.worker_acts(worker, act);
                 }
             }
+            Event::Store { worker } => {
+                if let Some(worker) = self.choose_worker(worker, Worker::can_store) {
+                    self.store(worker);
+                }
+            }
+            Event::Fetch { ticket, kept, part, tamper } => self.fetch(ticket, kept, part, tamper),
             Event::RestartClient { job } => {
                 let job = JobNumber::from_byte(job);
                 self.clients[job.0] = Some(Client::new(job));
