@@ -17,8 +17,8 @@ use subrosa_transport::{Connection, LiveTrust};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    ClientError, JobBuilder, JobSecrets, PreparedJob, dispatch::Dispatch, launcher::Launchers,
-    prepare::random_token,
+    ClientError, JobBuilder, JobSecrets, LaunchError, PreparedJob, Ticket, dispatch::Dispatch,
+    launcher::Launchers, prepare::random_token,
 };
 
 /// How long things may take.
@@ -219,6 +219,17 @@ pub(crate) struct Shared {
     pub(crate) timing: Timing,
 }
 
+impl Shared {
+    /// Whether this client hears the answers to a job that was made elsewhere.
+    pub(crate) fn listens_under(&self, request: &LaunchRequest) -> Result<(), LaunchError> {
+        let reply = &request.job().description().reply;
+        if *reply == self.reply {
+            return Ok(());
+        }
+        Err(LaunchError::Reply { wanted: reply.to_string(), found: self.reply.to_string() })
+    }
+}
+
 impl Client {
     /// Connects to the NATS server at `url`, or to one of several with commas between them.
     ///
@@ -256,6 +267,12 @@ impl Client {
     /// client, which has to listen under the job's reply token.
     pub fn prepared(&self, request: LaunchRequest, secrets: JobSecrets) -> JobBuilder<'_, PreparedJob> {
         JobBuilder::prepared(self, PreparedJob { request, secrets })
+    }
+
+    /// A job that was left with this ticket, to be gone on with by this client, which has to listen under
+    /// [`Ticket::reply_token`].
+    pub fn ticket(&self, ticket: Ticket) -> JobBuilder<'_, Ticket> {
+        JobBuilder::ticket(self, ticket)
     }
 
     /// The token of `subrosa.v1.client.<token>` that this client listens under.

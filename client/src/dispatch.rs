@@ -49,6 +49,8 @@ pub(crate) struct Mail {
     dispatch: Dispatch,
     job: JobId,
     messages: mpsc::Receiver<Inbound>,
+    /// Its own place among the jobs, which another one may have taken by now.
+    place: mpsc::WeakSender<Inbound>,
 }
 
 impl Dispatch {
@@ -89,13 +91,14 @@ impl Dispatch {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Listens for a job.
+    /// Listens for a job; who has listened for it before hears no more.
     pub(crate) fn listen(&self, job: JobId) -> Mail {
         let (sender, messages) = mpsc::channel(WAITING);
+        let place = sender.downgrade();
         let mut jobs = self.lock();
         jobs.insert(job, sender);
         self.0.count.send_replace(jobs.len());
-        Mail { dispatch: self.clone(), job, messages }
+        Mail { dispatch: self.clone(), job, messages, place }
     }
 
     /// Waits until no job is listened for.
@@ -119,7 +122,11 @@ impl Mail {
 impl Drop for Mail {
     fn drop(&mut self) {
         let mut jobs = self.dispatch.lock();
-        jobs.remove(&self.job);
+        // Whoever goes on with the same job may listen already.
+        let own = self.place.upgrade();
+        if jobs.get(&self.job).zip(own).is_some_and(|(sender, own)| sender.same_channel(&own)) {
+            jobs.remove(&self.job);
+        }
         self.dispatch.0.count.send_replace(jobs.len());
     }
 }

@@ -13,7 +13,7 @@ use subrosa_protocol::{
 use subrosa_transport::{ConnectError, RequestError};
 use thiserror::Error;
 
-use crate::SecretsError;
+use crate::{Outcome, SecretsError};
 
 /// A client that could not be made.
 #[derive(Debug, Error)]
@@ -164,9 +164,24 @@ pub enum JobError {
     /// The worker sent a result without a receipt that holds for it; the worker was told so, sealed.
     #[error("the result was not taken: {0}")]
     Receipt(ReceiptError),
+    /// The job has finished while its client was away, and what was stored of it is not there any more.
+    #[error("the job has finished, but its result is not stored any more: it was not fetched in time")]
+    NotStored,
     /// The client was closed.
     #[error("the client was closed")]
     Closed,
+}
+
+/// A job that could not be left.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DetachError {
+    /// Its result was here first.
+    #[error("the job has finished: its result is here")]
+    Finished(Box<Outcome<Vec<u8>>>),
+    /// It has no result.
+    #[error(transparent)]
+    Job(#[from] JobError),
 }
 
 fn listed(untrusted: &[UntrustedWorker]) -> String {

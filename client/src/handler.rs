@@ -3,10 +3,13 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
-use subrosa_protocol::wire::{Body, BodyError, Content, ErrorMember, Json, Opened, Raw};
+use subrosa_protocol::{
+    receipt::SaltedReceipt,
+    wire::{Body, BodyError, Content, Erased, ErrorMember, Json, Opened, Raw},
+};
 use tokio::task::JoinHandle;
 
-use crate::HandlerError;
+use crate::{HandlerError, driver::Taken};
 
 /// What the worker sent with a step, opened: its public parameters, or the result.
 ///
@@ -24,11 +27,24 @@ use crate::HandlerError;
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Parameters(Arc<Opened>);
+pub struct Parameters {
+    opened: Arc<Opened>,
+    receipt: Option<Arc<SaltedReceipt>>,
+}
 
 impl Parameters {
     pub(crate) fn new(opened: Arc<Opened>) -> Self {
-        Self(opened)
+        Self { opened, receipt: None }
+    }
+
+    /// A result, with the receipt that holds for it.
+    pub(crate) fn result(taken: &Taken) -> Self {
+        Self { opened: taken.opened.clone(), receipt: Some(taken.receipt.clone()) }
+    }
+
+    /// The worker's receipt, where this is a result.
+    pub fn receipt(&self) -> Option<&SaltedReceipt> {
+        self.receipt.as_deref()
     }
 
     /// As a value.
@@ -37,12 +53,12 @@ impl Parameters {
     ///
     /// When it is of another type.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, BodyError> {
-        self.0.json()
+        self.opened.json()
     }
 
     /// As the bytes that were sent.
     pub fn bytes(&self) -> &[u8] {
-        self.0.body()
+        self.opened.body()
     }
 }
 
@@ -84,11 +100,22 @@ impl fmt::Debug for Answer {
     }
 }
 
+/// An answer as it was sent, or would be, kept for a further attempt. Overwritten when dropped.
+pub(crate) struct Kept {
+    pub(crate) content: Content,
+    pub(crate) body: bytes::Bytes,
+}
+
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, HandlerError>> + Send>>;
+type Fixed = Arc<dyn Fn() -> Answer + Send + Sync>;
 
 /// A handler of any kind.
 #[derive(Clone)]
-pub(crate) struct Handler(Arc<dyn Fn(Parameters) -> Answering + Send + Sync>);
+pub(crate) struct Handler {
+    run: Arc<dyn Fn(Parameters) -> Answering + Send + Sync>,
+    /// The answer, where it is always the same.
+    fixed: Option<Fixed>,
+}
 
 impl Handler {
     pub(crate) fn new<F, Fut, A>(handler: F, answer: fn(A) -> Answer) -> Self
@@ -97,32 +124,56 @@ impl Handler {
         Fut: Future<Output = Result<A, HandlerError>> + Send + 'static,
         A: Send + 'static,
     {
-        Self(Arc::new(move |parameters| {
+        let run = move |parameters| -> Answering {
             let answering = handler(parameters);
             Box::pin(async move { answering.await.map(answer) })
-        }))
+        };
+        Self { run: Arc::new(run), fixed: None }
+    }
+
+    /// The same answer each time.
+    fn fixed(answer: impl Fn() -> Answer + Send + Sync + 'static) -> Self {
+        let answer: Fixed = Arc::new(answer);
+        let again = answer.clone();
+        Self { run: Arc::new(move |_| Box::pin(std::future::ready(Ok(again())))), fixed: Some(answer) }
     }
 
     /// The same value each time.
     pub(crate) fn value(value: impl Serialize + Send + Sync + 'static) -> Self {
         let value = Arc::new(value);
-        Self(Arc::new(move |_| {
-            let value = value.clone();
-            Box::pin(async move { Ok(Answer::json(value)) })
-        }))
+        Self::fixed(move || Answer::json(value.clone()))
     }
 
     /// The same bytes each time.
     pub(crate) fn raw(bytes: bytes::Bytes) -> Self {
-        Self(Arc::new(move |_| {
-            let bytes = bytes.clone();
-            Box::pin(async move { Ok(Answer::bytes(bytes)) })
-        }))
+        Self::fixed(move || Answer::bytes(bytes.clone()))
+    }
+
+    /// No answer at all.
+    pub(crate) fn refusing(error: impl Fn() -> HandlerError + Send + Sync + 'static) -> Self {
+        Self { run: Arc::new(move |_| Box::pin(std::future::ready(Err(error())))), fixed: None }
+    }
+
+    /// What was kept of an answer.
+    pub(crate) fn kept(kept: Kept) -> Self {
+        let Kept { content, body } = kept;
+        Self::fixed(move || Answer { content: Some(content), ..Answer::bytes(body.clone()) })
+    }
+
+    /// What a further attempt has to be told, if that is known without it.
+    pub(crate) fn keep(&self) -> Option<Kept> {
+        let answer = self.fixed.as_ref()?();
+        let content = answer.content?;
+        let mut body = Vec::new();
+        let written = answer.write(&mut body);
+        // Taken first: what was written up to an error is overwritten too.
+        let body = bytes::Bytes::from_owner(Erased::new(body));
+        written.ok().map(|()| Kept { content, body })
     }
 
     /// Runs the handler on a task of its own: neither a panic nor a slow handler reaches the job.
     pub(crate) fn start(&self, parameters: Parameters) -> Running {
-        let handler = self.0.clone();
+        let handler = self.run.clone();
         Running(tokio::spawn(async move { handler(parameters).await }))
     }
 }

@@ -12,15 +12,16 @@ use subrosa_protocol::{
 };
 use subrosa_transport::{RequestError, now_ms};
 use tokio::{sync::oneshot, time::Instant};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    CancelToken, Canceller, Client, Draft, HandlerError, Job, JobSecrets, LaunchError, Parameters,
-    PreparedJob, Timings,
-    driver::{self, Handlers},
+    CancelToken, Client, Draft, HandlerError, Job, JobSecrets, LaunchError, Parameters, PreparedJob, Ticket,
+    Timings,
+    dispatch::Mail,
+    driver::{Driver, Handlers, Orders},
     event,
     handler::{Answer, Handler},
     linger::{Left, Token, linger},
+    outcome::OnDrop,
 };
 
 /// Bytes, sent as they are instead of as JSON.
@@ -75,6 +76,13 @@ impl<'a> JobBuilder<'a> {
 impl<'a> JobBuilder<'a, PreparedJob> {
     pub(crate) fn prepared(client: &'a Client, job: PreparedJob) -> Self {
         Self { client, job, handlers: Handlers::none() }
+    }
+}
+
+impl<'a> JobBuilder<'a, Ticket> {
+    pub(crate) fn ticket(client: &'a Client, mut ticket: Ticket) -> Self {
+        let handlers = ticket.handlers();
+        Self { client, job: ticket, handlers }
     }
 }
 
@@ -244,11 +252,40 @@ impl JobBuilder<'_, PreparedJob> {
         secrets.check_job(request.job())?;
         request.check_times(now_ms())?;
         let signers = request.verify()?.iter().copied().collect();
-        let reply = &request.job().description().reply;
-        if *reply != client.0.reply {
-            return Err(LaunchError::Reply { wanted: reply.to_string(), found: client.0.reply.to_string() });
-        }
+        client.0.listens_under(request)?;
         launch(client, prepared, signers, handlers, Unanswered::Leave).await
+    }
+}
+
+impl JobBuilder<'_, Ticket> {
+    /// Goes on with the job. Its result is fetched from where the worker has stored it; only an attempt after the
+    /// one that was answered before is answered.
+    ///
+    /// What judges the result is [`JobBuilder::status`]: until it has, the job stays as it is, so that a result can
+    /// be put away safely before it is removed. No worker hears of a status for a stored result.
+    ///
+    /// # Errors
+    ///
+    /// A client that does not listen under the job's reply token, or when no launcher answers or knows the job.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, but for the ticket.
+    pub async fn resume(self) -> Result<Job, LaunchError> {
+        let Self { client, job: ticket, handlers } = self;
+        let Ticket { request, signers, secrets: JobSecrets { key, tokens, .. }, attempt, inputs, .. } =
+            ticket;
+        let client = client.0.clone();
+        client.listens_under(&request)?;
+        let document = request.job().clone();
+        let id = *document.id();
+        let mail = client.dispatch.listen(id);
+        client.launchers.status(&id, client.timing.admission).await?;
+        let signers = signers.iter().copied().collect();
+        let max_bytes = client.connection.max_payload();
+        let launched = Launched::resumed(document, signers, key, attempt, max_bytes);
+        let driver = Driver::new(client, launched, request, handlers, tokens).resuming(inputs);
+        Ok(drive(driver, mail, OnDrop::Leave))
     }
 }
 
@@ -298,17 +335,19 @@ async fn launch(
     let queued = launched_at.elapsed();
 
     let launched = Launched::new(document, signers, key, client.connection.max_payload());
+    let timings = Timings { queued, ..Timings::default() };
+    let driver = Driver::new(client, launched, request, handlers, tokens).launched(launched_at, timings);
+    Ok(drive(driver, mail, OnDrop::Cancel))
+}
+
+/// Starts the job's task.
+fn drive(driver: Driver, mail: Mail, on_drop: OnDrop) -> Job {
+    let id = driver.id();
     let (reporter, events) = event::channel();
     let (result, outcome) = oneshot::channel();
-    let cancel = CancellationToken::new();
-    let timings = Timings { queued, ..Timings::default() };
-    let driver = driver::Driver::new(client, launched, request, handlers, tokens).reporting(
-        reporter,
-        launched_at,
-        timings,
-    );
-    tokio::spawn(driver.run(mail, result, cancel.clone()));
-    Ok(Job::launched(id, events, outcome, Canceller(cancel)))
+    let orders = Orders::default();
+    tokio::spawn(driver.reporting(reporter).run(mail, result, orders.clone()));
+    Job::launched(id, events, outcome, orders, on_drop)
 }
 
 impl<J> fmt::Debug for JobBuilder<'_, J> {

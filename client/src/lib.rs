@@ -36,6 +36,7 @@ mod launcher;
 mod linger;
 mod outcome;
 mod prepare;
+mod ticket;
 
 pub use subrosa_protocol::{
     id::{JobId, NameError},
@@ -50,11 +51,12 @@ pub use subrosa_protocol::{
 pub use self::{
     cancel::{CancelToken, Canceller},
     client::{Client, Connect, Timing},
-    error::{ClientError, HandlerError, JobError, LaunchError, UntrustedWorker},
+    error::{ClientError, DetachError, HandlerError, JobError, LaunchError, UntrustedWorker},
     event::{Event, EventStream, State, Timings},
     handler::Parameters,
     job::{Bytes, Described, JobBuilder},
     launcher::{JobState, KnownWorker, Launchers},
     outcome::{Job, Outcome},
     prepare::{Draft, JobSecrets, PreparedJob, SecretsError, check_input},
+    ticket::{MAX_TICKET_BYTES, Ticket, TicketError},
 };

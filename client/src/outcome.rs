@@ -6,9 +6,14 @@ use serde::de::DeserializeOwned;
 use subrosa_protocol::{id::JobId, identity::Thumbprint, receipt::SaltedReceipt, wire::Opened};
 use tokio::sync::oneshot;
 
-use crate::{Canceller, EventStream, JobError, Timings, driver::Taken, event};
+use crate::{
+    Canceller, DetachError, EventStream, JobError, Ticket, Timings,
+    driver::{Orders, Taken},
+    event,
+};
 
-/// A launched job. Dropping it gives the job up: its keys are overwritten, and it is cancelled.
+/// A launched job. Dropping it gives the job up: its keys are overwritten, and it is cancelled. (A job that was
+/// resumed with a [`Ticket`] is only left: whoever has the ticket still can fetch its result.)
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -30,8 +35,27 @@ use crate::{Canceller, EventStream, JobError, Timings, driver::Taken, event};
 pub struct Job {
     id: JobId,
     events: Option<EventStream>,
-    outcome: oneshot::Receiver<Result<Finished, JobError>>,
-    cancel: Canceller,
+    outcome: oneshot::Receiver<Result<Ended, JobError>>,
+    orders: Orders,
+    on_drop: OnDrop,
+}
+
+/// What becomes of a job whose handle is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnDrop {
+    /// It is cancelled.
+    Cancel,
+    /// It goes on, for whoever has its ticket.
+    Leave,
+}
+
+/// What a job has come to for this client.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The result is here.
+    Result(Finished),
+    /// The job goes on without this client.
+    Detached(Box<Ticket>),
 }
 
 /// A result that has arrived.
@@ -75,10 +99,11 @@ impl Job {
     pub(crate) fn launched(
         id: JobId,
         events: EventStream,
-        outcome: oneshot::Receiver<Result<Finished, JobError>>,
-        cancel: Canceller,
+        outcome: oneshot::Receiver<Result<Ended, JobError>>,
+        orders: Orders,
+        on_drop: OnDrop,
     ) -> Self {
-        Self { id, events: Some(events), outcome, cancel }
+        Self { id, events: Some(events), outcome, orders, on_drop }
     }
 
     /// The job's id, which is public.
@@ -93,7 +118,7 @@ impl Job {
 
     /// What cancels this job. It can be kept while the result is waited for; to drop the job cancels it too.
     pub fn canceller(&self) -> Canceller {
-        self.cancel.clone()
+        Canceller(self.orders.cancelled.clone())
     }
 
     /// Waits for the result. The worker has been told that it arrived, and the keys are overwritten.
@@ -126,14 +151,49 @@ impl Job {
         mut self,
         read: impl FnOnce(&Opened) -> Result<T, JobError>,
     ) -> Result<Outcome<T>, JobError> {
-        let finished = (&mut self.outcome).await.unwrap_or(Err(JobError::Closed))?;
-        let Finished { taken: Taken { opened, receipt }, worker, attempt, timings } = finished;
-        Ok(Outcome { value: read(&opened)?, worker, attempt, receipt: Arc::from(receipt), timings })
+        match (&mut self.outcome).await.unwrap_or(Err(JobError::Closed))? {
+            Ended::Result(finished) => finished.outcome(read),
+            // Only `detach` leads to one, which has the handle then.
+            Ended::Detached(_) => Err(JobError::Closed),
+        }
+    }
+
+    /// Leaves the job to itself: answers the worker until the job runs, and returns what opens its result later,
+    /// in this process or another one. The session's keys are overwritten. Events end.
+    ///
+    /// Options and payload that were given as values are in the ticket; handlers are not: who resumes a job that
+    /// has some gives them again, for the case that its worker is lost and a further attempt asks.
+    ///
+    /// # Errors
+    ///
+    /// A job that came to its end first: see [`DetachError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropping it gives the job up.
+    pub async fn detach(mut self) -> Result<Ticket, DetachError> {
+        self.orders.detaching.cancel();
+        match (&mut self.outcome).await.unwrap_or(Err(JobError::Closed))? {
+            Ended::Detached(ticket) => Ok(*ticket),
+            Ended::Result(finished) => {
+                let outcome = finished.outcome(|opened| Ok(opened.bytes()?.to_vec()))?;
+                Err(DetachError::Finished(Box::new(outcome)))
+            }
+        }
+    }
+}
+
+impl Finished {
+    fn outcome<T>(self, read: impl FnOnce(&Opened) -> Result<T, JobError>) -> Result<Outcome<T>, JobError> {
+        let Self { taken: Taken { opened, receipt }, worker, attempt, timings } = self;
+        Ok(Outcome { value: read(&opened)?, worker, attempt, receipt, timings })
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.cancel.cancel();
+        if self.on_drop == OnDrop::Cancel {
+            self.orders.cancelled.cancel();
+        }
     }
 }

@@ -43,7 +43,7 @@ impl Session {
     /// Seals `cancel`; nothing if no session is live.
     fn cancel(self, token: [u8; 32]) -> Option<Cancel> {
         let sealed = match self {
-            Self::None => return None,
+            Self::None | Self::Stored(..) => return None,
             Self::Options(state, _) => state.cancel(token),
             Self::Ready(state) => state.cancel(token),
             Self::Payload(state, _) => state.cancel(token),

@@ -1,6 +1,8 @@
 //! One job's task: what arrives, what the handlers answer, and when to stop waiting.
 
+mod asking;
 mod cancel;
+mod leave;
 mod steps;
 mod stored;
 
@@ -12,7 +14,6 @@ use subrosa_protocol::{
     identity::Thumbprint,
     launch::LaunchRequest,
     receipt::{Salt, SaltedReceipt},
-    refusal::Code,
     secret::Secret,
     session::client::{
         AwaitDone, AwaitReady, Closed, Inputs, Launched, OwesOptions, OwesPayload, OwesStatus,
@@ -28,16 +29,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::stored::Messages;
 use crate::{
-    Event, JobError, LaunchError, State, Timings, UntrustedWorker,
+    Event, JobError, State, Timings, UntrustedWorker,
     client::Shared,
     dispatch::Mail,
     event::Reporter,
     handler::{Answer, Handler, Running},
-    launcher::JobState,
     linger::{self, Left, Token},
-    outcome::Finished,
+    outcome::{Ended, Finished},
 };
 
 /// The longest time between two questions for a job's state.
@@ -46,8 +45,8 @@ const STATUS_MAX: Duration = Duration::from_secs(5 * 60);
 const FLUSH: Duration = Duration::from_secs(1);
 /// Hints to ask for a job's state count at most this often.
 const HINT: Duration = Duration::from_secs(1);
-/// How long after `expires_ms` the first answer of a worker may still come in.
-const LATE: Duration = Duration::from_secs(5);
+/// The first wait between two questions whether a job runs that is to be left; it doubles.
+const LEAVING: Duration = Duration::from_millis(50);
 /// So many untrusted workers are remembered.
 const MAX_UNTRUSTED: usize = 16;
 
@@ -94,13 +93,15 @@ enum Session {
     Payload(OwesPayload, Running),
     Done(AwaitDone),
     Status(OwesStatus, Running, Taken),
+    /// A stored result is judged; the session that it is from is over.
+    Stored(Running, Taken),
 }
 
 /// A result, and the receipt that holds for it.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) opened: Arc<Opened>,
-    pub(crate) receipt: Box<SaltedReceipt>,
+    pub(crate) receipt: Arc<SaltedReceipt>,
 }
 
 /// How a job is over for this client.
@@ -111,13 +112,17 @@ enum Over {
     Cancelled,
     /// There is no result; a step may have been answered with an error, or the worker's acknowledged.
     Failed(JobError, Option<Closed>),
+    /// The application leaves, and takes the job's keys with it.
+    Detached,
+    /// The application has gone, or can do no more; the job goes on.
+    Left(JobError),
 }
 
-/// What a launcher says of the job.
-struct Known {
-    state: Result<JobState, Code>,
-    /// What the worker has stored for a client that is away.
-    stored: Option<Messages>,
+/// What the application tells the job's task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Orders {
+    pub(crate) cancelled: CancellationToken,
+    pub(crate) detaching: CancellationToken,
 }
 
 /// A job's task.
@@ -142,6 +147,11 @@ pub(crate) struct Driver {
     untrusted: Vec<UntrustedWorker>,
     /// What was sent to the worker that has the payload: a stored result has to fit it.
     inputs: Option<Inputs>,
+    orders: Orders,
+    /// Whether this client has come back with a ticket.
+    resumed: bool,
+    /// Since when nothing is stored of a job that is `finished`.
+    missing: Option<Instant>,
 }
 
 impl Driver {
@@ -169,15 +179,27 @@ impl Driver {
             voucher: (None, 0),
             untrusted: Vec::new(),
             inputs: None,
+            orders: Orders::default(),
+            resumed: false,
+            missing: None,
         }
     }
 
-    /// Where the job's events go, and what its times are counted from.
-    pub(crate) fn reporting(mut self, reporter: Reporter, launched_at: Instant, timings: Timings) -> Self {
-        self.reporter = reporter;
-        self.launched_at = launched_at;
-        self.timings = timings;
+    /// For a client that has come back, and has sent this before.
+    pub(crate) fn resuming(mut self, inputs: Inputs) -> Self {
+        self.inputs = Some(inputs);
+        self.resumed = true;
         self
+    }
+
+    /// Where the job's events go.
+    pub(crate) fn reporting(self, reporter: Reporter) -> Self {
+        Self { reporter, ..self }
+    }
+
+    /// What the job's times are counted from.
+    pub(crate) fn launched(self, launched_at: Instant, timings: Timings) -> Self {
+        Self { launched_at, timings, ..self }
     }
 
     /// Everything else is erased when this returns.
@@ -185,7 +207,7 @@ impl Driver {
         self.tokens
     }
 
-    fn id(&self) -> JobId {
+    pub(crate) fn id(&self) -> JobId {
         *self.launched.job().id()
     }
 
@@ -193,13 +215,18 @@ impl Driver {
     pub(crate) async fn run(
         mut self,
         mut mail: Mail,
-        outcome: oneshot::Sender<Result<Finished, JobError>>,
-        cancelled: CancellationToken,
+        mut outcome: oneshot::Sender<Result<Ended, JobError>>,
+        orders: Orders,
     ) {
-        self.reporter.report(Event::State(State::Queued));
+        self.orders = orders.clone();
+        let resumed = self.resumed;
+        if !resumed {
+            self.reporter.report(Event::State(State::Queued));
+        }
         let over = tokio::select! {
             over = self.drive(&mut mail) => over,
-            () = cancelled.cancelled() => Over::Cancelled,
+            () = orders.cancelled.cancelled() => Over::Cancelled,
+            () = outcome.closed(), if resumed => Over::Left(JobError::Closed),
         };
         let client = self.client.clone();
         let job = self.id();
@@ -221,7 +248,19 @@ impl Driver {
                 let token = Token { service: Service::Close, secret: self.into_tokens().close };
                 // Of a worker that has gone nobody else shows the token.
                 let now = closed.is_none();
-                (finished.ok_or(JobError::Closed), token, closed, now)
+                (finished.map(Ended::Result).ok_or(JobError::Closed), token, closed, now)
+            }
+            Over::Detached => {
+                drop(mail);
+                let ticket = self.into_ticket().map(|ticket| Ended::Detached(Box::new(ticket)));
+                // The job's handle may be gone, and with it the only one who could come back.
+                let _ = outcome.send(ticket.ok_or(JobError::Closed));
+                return;
+            }
+            Over::Left(error) => {
+                drop((self, mail));
+                let _ = outcome.send(Err(error));
+                return;
             }
             Over::Failed(error, closed) => {
                 let token = Token { service: Service::Cancel, secret: self.into_tokens().cancel };
@@ -242,13 +281,23 @@ impl Driver {
 
     async fn drive(&mut self, mail: &mut Mail) -> Over {
         let mut poll = Backoff::new(self.client.timing.status, STATUS_MAX);
-        let mut ask = Instant::now() + poll.next_delay();
         let mut asked = Instant::now();
+        // Whoever comes back asks first.
+        let mut ask = if self.resumed { asked } else { asked + poll.next_delay() };
+        let (mut detaching, mut leaves) = (false, false);
         // On a task of its own: a launcher that does not answer must not keep the worker waiting.
         let mut question = JoinSet::new();
         let mut trust = self.client.trust.changes();
         loop {
             let deadline = self.deadline();
+            if self.may_leave() && !leaves {
+                poll = Backoff::new(LEAVING, self.client.timing.status);
+                ask = ask.min(Instant::now());
+            }
+            leaves = self.may_leave();
+            if self.missing.is_some() {
+                ask = ask.min(asked + HINT);
+            }
             let step = tokio::select! {
                 message = mail.next() => match message {
                     Some(message) if message.kind == ENDED => {
@@ -276,6 +325,10 @@ impl Driver {
                     question.spawn(self.ask_state());
                     Ok(None)
                 }
+                () = self.orders.detaching.cancelled(), if !detaching => {
+                    detaching = true;
+                    Ok(None)
+                }
                 Some(answer) = question.join_next() => match answer {
                     Ok(Some(answer)) => self.judge_state(answer),
                     Ok(None) | Err(_) => Ok(None),
@@ -287,80 +340,6 @@ impl Driver {
                 Ok(Some(over)) => return over,
                 Err(error) => return Over::Failed(error, None),
             }
-        }
-    }
-
-    /// Until when to wait: for a worker as long as the job may wait, after that as long as all attempts
-    /// may take.
-    fn deadline(&self) -> Instant {
-        let expires_ms = self.launched.job().description().expires_ms;
-        let waiting = Duration::from_millis(expires_ms.saturating_sub(self.launched_ms));
-        match self.worker {
-            None => self.launched_at + waiting + LATE,
-            Some(_) => self.launched_at + waiting + self.attempts(),
-        }
-    }
-
-    /// How long all attempts may take.
-    fn attempts(&self) -> Duration {
-        let job = self.launched.job().description();
-        let attempt = Duration::from_millis(job.timeout_ms) + self.client.timing.steps;
-        attempt * u32::from(job.max_attempts)
-    }
-
-    fn too_late(&mut self) -> JobError {
-        let job = self.launched.job().description();
-        // As it was asked for, and not what admission has left of it.
-        let waiting = Duration::from_millis(job.expires_ms.saturating_sub(job.created_ms));
-        let (within, max) = (waiting + self.attempts(), job.max_attempts);
-        match self.worker {
-            None => JobError::NoWorker { within: waiting, untrusted: std::mem::take(&mut self.untrusted) },
-            Some((_, attempt)) => JobError::Timeout { within, attempt, max },
-        }
-    }
-
-    /// Asks a launcher for the job's state; a job without any record is launched again.
-    fn ask_state(&self) -> impl Future<Output = Option<Known>> + Send + 'static {
-        let (client, id) = (self.client.clone(), self.id());
-        let reads = self.reads_stored();
-        let (worker, request) = (self.launched.job().worker().clone(), self.request.clone());
-        async move {
-            let patience = Duration::from_secs(10);
-            let mut answer = client.launchers.status(&id, patience).await;
-            if let Err(LaunchError::Refused { code: Code::UnknownJob, .. }) = answer {
-                answer = client.launchers.launch(&worker, request.bytes(), patience).await;
-            }
-            match answer {
-                Ok(state) => {
-                    let stored = match reads {
-                        Some(token) => stored::read(&client, &id, &token, &state).await,
-                        None => None,
-                    };
-                    Some(Known { state: Ok(state), stored })
-                }
-                Err(LaunchError::Refused { code, .. }) => Some(Known { state: Err(code), stored: None }),
-                Err(_) => None,
-            }
-        }
-    }
-
-    /// A stored result is taken, and an end is reported as what it is.
-    fn judge_state(&mut self, Known { state, stored }: Known) -> Result<Option<Over>, JobError> {
-        if let Some(over) = stored.map(|stored| self.take_stored(stored)).transpose()?.flatten() {
-            return Ok(Some(over));
-        }
-        match state {
-            Ok(state) if state.is_end() => {
-                // Whoever notices first that no worker has come, it is told in one way.
-                let nobody = state.state == "expired" && state.attempt == 0;
-                let untrusted = !self.untrusted.is_empty() && state.state != "cancelled";
-                if self.worker.is_none() && (nobody || untrusted) {
-                    return Err(self.too_late());
-                }
-                Err(cancel::ended(state))
-            }
-            Err(Code::Expired) => Err(self.too_late()),
-            Ok(_) | Err(_) => Ok(None),
         }
     }
 
@@ -400,9 +379,10 @@ impl Session {
     /// Cancel safe.
     async fn answer(&mut self) -> Result<Answer, ErrorMember> {
         match self {
-            Self::Options(_, handler) | Self::Payload(_, handler) | Self::Status(_, handler, _) => {
-                handler.answer().await
-            }
+            Self::Options(_, handler)
+            | Self::Payload(_, handler)
+            | Self::Status(_, handler, _)
+            | Self::Stored(handler, _) => handler.answer().await,
             Self::None | Self::Ready(_) | Self::Done(_) => std::future::pending().await,
         }
     }

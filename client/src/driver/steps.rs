@@ -64,10 +64,14 @@ impl Driver {
                         let error = HandlerError::bad_input(error).into_member();
                         return self.handler_failed("result", session.refuse(error.clone()), error).await;
                     }
+                    if self.is_leaving() {
+                        // Who goes away does not answer: the worker stores it. The session ends here.
+                        return Ok(None);
+                    }
                     self.timings.done = self.since_launch();
-                    let opened = Arc::new(opened);
-                    let handler = self.handlers.status.start(Parameters::new(opened.clone()));
-                    self.session = Session::Status(session, handler, Taken { opened, receipt });
+                    let taken = Taken { opened: Arc::new(opened), receipt: Arc::from(receipt) };
+                    let handler = self.handlers.status.start(Parameters::result(&taken));
+                    self.session = Session::Status(session, handler, taken);
                 }
                 Ok(Done::Unproven { session, error }) => return self.unproven(session, error).await,
                 Ok(Done::Failed(failure)) => return self.worker_failed(failure).await,
@@ -149,6 +153,15 @@ impl Driver {
                 };
                 self.handler_failed("status", state.refuse(error.clone()), error).await
             }
+            Session::Stored(_, taken) => match answer {
+                Ok(_) => {
+                    self.reporter.report(Event::State(State::Done));
+                    Ok(Some(Over::Result(None, taken)))
+                }
+                Err(ErrorMember { code, message }) => {
+                    Err(JobError::Handler { step: "status", code, message })
+                }
+            },
             other => {
                 self.session = other;
                 Ok(None)
@@ -216,7 +229,7 @@ impl Session {
     /// Recognises the latest step when it comes again.
     fn repeated(&mut self, envelope: &[u8], reply: &str) -> Repeated<'_> {
         match self {
-            Self::None => Repeated::No,
+            Self::None | Self::Stored(..) => Repeated::No,
             Self::Options(state, _) => state.repeated(envelope, reply),
             Self::Ready(state) => state.repeated(envelope, reply),
             Self::Payload(state, _) => state.repeated(envelope, reply),
@@ -229,7 +242,7 @@ impl Session {
     fn event(&mut self, envelope: &[u8]) -> Option<wire::Event> {
         let envelope = envelope.to_vec();
         let opened = match self {
-            Self::None => return None,
+            Self::None | Self::Stored(..) => return None,
             Self::Options(state, _) => state.event(envelope),
             Self::Ready(state) => state.event(envelope),
             Self::Payload(state, _) => state.event(envelope),

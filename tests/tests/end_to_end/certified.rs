@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use subrosa::local::Plan;
-use subrosa_client::{JobError, SigningKey, Trust, UntrustedWorker};
+use subrosa_client::{Client, JobError, SigningKey, Trust, UntrustedWorker};
 use subrosa_protocol::{
     identity::{Certificate, ImageDigest, KeyType, PublicKey, Revoked, Role, file},
     record::{Event, Record},
@@ -188,5 +188,26 @@ async fn a_worker_takes_no_job_that_may_outlive_its_certificate() {
     assert_eq!(lab.history("wanted", &id, "cancelled").await, ["queued", "cancelled"]);
     let outcome = patiently(job(5).launch().await.unwrap().result::<Value>()).await.unwrap();
     assert_eq!(outcome.value, json!(1));
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_that_a_certified_worker_has_stored_is_taken_by_who_comes_back() {
+    let (authority, identity) = (fresh_key(), fresh_key());
+    let (lab, trust) = lab(&authority).await;
+    let cert = certificate(&identity.public()).sign(&authority);
+    let mut config = worker(&lab, identity, &cert);
+    config.timing.done = Duration::from_millis(500);
+    let _worker = serve(config, "wanted", answer);
+    let client = lab.anonymous(trust.clone()).await;
+    let job = client.job("wanted").payload_value(json!(1)).launch().await.unwrap();
+    let ticket = patiently(job.detach()).await.unwrap();
+    drop(client);
+
+    let client = Client::connect(lab.url()).reply_token(ticket.reply_token()).trust(trust).await.unwrap();
+    let job = patiently(client.ticket(ticket).resume()).await.unwrap();
+    let outcome = patiently(job.result::<Value>()).await.unwrap();
+    assert_eq!((outcome.value, outcome.receipt.cert.as_deref()), (json!(1), Some(cert.as_str())));
+    patiently(client.close()).await;
     lab.stop().await;
 }
