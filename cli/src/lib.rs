@@ -4,8 +4,8 @@
 //! | module | what |
 //! |---|---|
 //! | [`demo`] | everything in one go, telling the story as it happens |
-//! | `dev`, `run`, `job`, `verify`, `audit`, `status`, `cancel`, `jobs`, `workers`, `key`, `cert`, `doctor`, `manual` | the other commands, a module each |
-//! | `nats`, `job_id`, `new_file`, `trusted`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
+//! | `dev`, `run`, `result`, `job`, `verify`, `audit`, `status`, `cancel`, `jobs`, `workers`, `key`, `cert`, `doctor`, `manual` | the other commands, a module each |
+//! | `nats`, `job_id`, `new_file`, `sealed`, `ticket`, `trusted`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
 //! | [`local`] | a whole deployment on this machine: server, launcher, workers |
 //! | [`server`] | a real nats-server, found or provided |
 
@@ -27,9 +27,12 @@ mod manual;
 mod nats;
 mod new_file;
 mod output;
+mod result;
 mod run;
+mod sealed;
 pub mod server;
 mod status;
+mod ticket;
 mod trusted;
 mod verify;
 mod workers;
@@ -60,6 +63,8 @@ enum Command {
     Dev(dev::Args),
     /// Run one job, and print its result
     Run(Box<run::Args>),
+    /// Open the result of a job that `run --detach` has left, with its ticket
+    Result(Box<result::Args>),
     /// Make jobs that several parties sign before they are launched
     #[command(subcommand)]
     Job(job::Command),
@@ -104,6 +109,7 @@ impl Command {
             Self::Demo(args) => block_on(droppable(demo::run(&args, json))),
             Self::Dev(args) => block_on(dev::run(args, json)),
             Self::Run(args) => block_on(run::run(*args, json)),
+            Self::Result(args) => block_on(result::run(*args, json)),
             Self::Verify(command) => verify::run(&command, json),
             Self::Job(command) => job::run(&command, json),
             Self::Status(args) => block_on(droppable(status::run(args, json))),

@@ -1,18 +1,16 @@
-//! How a job's secrets are sealed in a file: in the format of age, for a passphrase or for age's recipients.
+//! What is kept sealed in a file: in the format of age, by a passphrase or for age's recipients.
 
 use std::{
     fs::{self, File},
-    io::{ErrorKind, IsTerminal as _, Read},
+    io::{ErrorKind, IsTerminal as _, Read, Write as _},
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use age::{
     DecryptError, Decryptor, Encryptor, IdentityFile, Recipient, scrypt,
     secrecy::{ExposeSecret as _, SecretString},
-    x25519,
 };
-use subrosa_client::JobSecrets;
 use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure};
@@ -21,78 +19,100 @@ use crate::exit::{Exit, Failure};
 const WORK_FACTOR: u8 = 18;
 /// The highest cost that a file may ask of whoever opens it.
 const MAX_WORK_FACTOR: u8 = 20;
-/// The largest file that is read, in bytes.
-const MAX_BYTES: u64 = 64 * 1024;
+/// The largest file with a passphrase or identities that is read, in bytes.
+const MAX_KEY_BYTES: usize = 64 * 1024;
 
-/// For whom the secrets are sealed.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Sealing the secrets")]
-pub(crate) struct Seal {
-    /// Read the passphrase from the first line of this file, instead of from the terminal
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
-    /// Seal for this age recipient (age1…) instead of a passphrase; may be repeated
-    #[arg(long, value_name = "RECIPIENT", conflicts_with = "passphrase_file")]
-    recipient: Vec<x25519::Recipient>,
+/// What is sealed, in words and in numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct What {
+    /// As in *the ticket*.
+    pub(crate) name: &'static str,
+    /// What to do where there is no such file.
+    pub(crate) absent: &'static str,
+    /// The largest sealed file that is read, in bytes.
+    pub(crate) max_bytes: usize,
+    /// The options that spare whoever seals it being asked for a passphrase.
+    pub(crate) options: &'static str,
 }
 
-/// Who opens the secrets.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Opening the secrets")]
-pub(crate) struct Unseal {
-    /// Read the passphrase from the first line of this file, instead of from the terminal
-    #[arg(long, value_name = "FILE", requires = "job", conflicts_with = "worker")]
-    passphrase_file: Option<PathBuf>,
-    /// The age identity file of a recipient, where no passphrase was chosen
-    #[arg(long, value_name = "FILE", requires = "job", conflicts_with_all = ["passphrase_file", "worker"])]
-    identity_file: Option<PathBuf>,
+/// Whom something is sealed for. It is known before there is anything to seal.
+pub(crate) struct Lock(Vec<Box<dyn Recipient>>);
+
+/// Who opens what is sealed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unlock<'a> {
+    pub(crate) passphrase_file: Option<&'a Path>,
+    pub(crate) identity_file: Option<&'a Path>,
 }
 
-impl Seal {
-    /// The secrets as they are to be stored.
-    pub(super) fn seal(&self, secrets: &JobSecrets) -> Result<Vec<u8>, Failure> {
-        let text = secrets.to_bytes();
-        let by_passphrase;
-        let recipients: Vec<&dyn Recipient> = if self.recipient.is_empty() {
-            let passphrase = passphrase(self.passphrase_file.as_deref(), Asked::New)?;
-            let mut recipient = scrypt::Recipient::new(passphrase);
-            recipient.set_work_factor(WORK_FACTOR);
-            by_passphrase = recipient;
-            vec![&by_passphrase]
-        } else {
-            self.recipient.iter().map(|recipient| recipient as &dyn Recipient).collect()
+impl Lock {
+    /// For whoever knows the passphrase in this file; without one it is asked for.
+    pub(crate) fn passphrase(file: Option<&Path>, what: &What) -> Result<Self, Failure> {
+        let mut recipient = scrypt::Recipient::new(passphrase(file, Asked::New, what)?);
+        recipient.set_work_factor(WORK_FACTOR);
+        Ok(Self(vec![Box::new(recipient)]))
+    }
+
+    /// For each of these.
+    pub(crate) fn recipients(recipients: &[age::x25519::Recipient]) -> Self {
+        let boxed = |recipient: &age::x25519::Recipient| Box::new(recipient.clone()) as Box<dyn Recipient>;
+        Self(recipients.iter().map(boxed).collect())
+    }
+
+    /// For whoever has this file of age identities.
+    pub(crate) fn identities(path: &Path) -> Result<Self, Failure> {
+        let said = |error: &dyn std::fmt::Display| {
+            Failure::usage(format!("cannot use the age identities in {}: {error}", path.display()))
         };
+        let file = read_private(path)?;
+        let identities = IdentityFile::from_buffer(file.as_slice()).map_err(|error| said(&error))?;
+        let recipients = identities.to_recipients().map_err(|error| said(&error))?;
+        if recipients.is_empty() {
+            return Err(said(&"it has none"));
+        }
+        Ok(Self(recipients.into_iter().map(|recipient| recipient as Box<dyn Recipient>).collect()))
+    }
+
+    /// The text as it is to be stored.
+    pub(crate) fn seal(&self, text: &[u8], what: &What) -> Result<Vec<u8>, Failure> {
         let failed = |error: &dyn std::fmt::Display| {
-            Failure::because(Exit::Failure, format!("cannot seal the job's secrets: {error}"))
+            Failure::because(Exit::Failure, format!("cannot seal {}: {error}", what.name))
         };
-        let encryptor = Encryptor::with_recipients(recipients.into_iter()).map_err(|error| failed(&error))?;
+        let recipients = self.0.iter().map(|recipient| recipient.as_ref() as &dyn Recipient);
+        let encryptor = Encryptor::with_recipients(recipients).map_err(|error| failed(&error))?;
         let mut sealed = Vec::new();
         let mut writer = encryptor.wrap_output(&mut sealed).map_err(|error| failed(&error))?;
-        std::io::Write::write_all(&mut writer, &text).map_err(|error| failed(&error))?;
+        writer.write_all(text).map_err(|error| failed(&error))?;
         writer.finish().map_err(|error| failed(&error))?;
         Ok(sealed)
     }
 }
 
-impl Unseal {
-    /// The secrets in this file.
-    pub(crate) fn open(&self, path: &Path) -> Result<JobSecrets, Failure> {
+impl Unlock<'_> {
+    /// What is sealed in this file.
+    pub(crate) fn open(&self, path: &Path, what: &What) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let said = |error: &dyn std::fmt::Display| {
-            Failure::usage(format!("cannot open the job's secrets in {}: {error}", path.display()))
+            Failure::usage(format!("cannot open {} in {}: {error}", what.name, path.display()))
         };
         let file = File::open(path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => said(&"there is no such file: name it with --secrets"),
+            ErrorKind::NotFound => said(&format_args!("there is no such file: {}", what.absent)),
             _ => said(&error),
         })?;
-        let sealed = read(file).map_err(|error| said(&error))?;
+        // No more than there is, as far as the file says; and one byte to see that it ends there.
+        let length = file.metadata().ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len());
+        let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
+        let limit = length.saturating_add(1).min(what.max_bytes);
+        let sealed = read(file, limit).map_err(|error| said(&error))?;
         let decryptor = Decryptor::new(sealed.as_slice());
         let decryptor =
             decryptor.map_err(|_| said(&"it is no file in age's format that can be read here"))?;
-        let text = match (&self.identity_file, decryptor.is_scrypt()) {
+        // What is inside is shorter than what is around it.
+        let unsealed = |reader: Result<_, DecryptError>| Ok(read(reader?, sealed.len())?);
+        let text = match (self.identity_file, decryptor.is_scrypt()) {
             (None, false) => {
-                return Err(said(&"they are sealed for an age recipient: name its --identity-file"));
+                return Err(said(&"sealed for an age recipient: name its --identity-file"));
             }
-            (Some(_), true) => return Err(said(&"they are sealed by a passphrase, not for an identity")),
+            (Some(_), true) => return Err(said(&"sealed by a passphrase, not for an identity")),
             (Some(identities), false) => {
                 let identities = read_private(identities)?;
                 let parsed =
@@ -101,32 +121,27 @@ impl Unseal {
                 unsealed(decryptor.decrypt(identities.iter().map(|identity| identity.as_ref())))
             }
             (None, true) => {
-                let passphrase = passphrase(self.passphrase_file.as_deref(), Asked::Known)?;
+                let passphrase = passphrase(self.passphrase_file, Asked::Known, what)?;
                 let mut identity = scrypt::Identity::new(passphrase);
                 identity.set_max_work_factor(MAX_WORK_FACTOR);
                 unsealed(decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)))
             }
         };
-        let text = text.map_err(|error| match error {
-            DecryptError::NoMatchingKeys => said(&"the identity file has no key that opens them"),
+        text.map_err(|error| match error {
+            DecryptError::NoMatchingKeys => said(&"the identity file has no key that fits"),
             DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
                 said(&"the passphrase is wrong, or the file was altered")
             }
             error => said(&error),
-        })?;
-        JobSecrets::from_bytes(&text).map_err(|error| said(&error))
+        })
     }
 }
 
-/// All that is sealed, in one allocation that is wiped.
-fn unsealed(reader: Result<impl Read, DecryptError>) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
-    Ok(read(reader?)?)
-}
-
-fn read(from: impl Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
+/// All there is, in one allocation that is wiped; less than `limit` bytes.
+fn read(from: impl Read, limit: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
     // Never grown: what a growing vector leaves behind is not wiped.
-    let mut bytes = Zeroizing::new(vec![0; MAX_BYTES as usize]);
-    let mut from = from.take(MAX_BYTES);
+    let mut bytes = Zeroizing::new(vec![0; limit]);
+    let mut from = from.take(limit as u64);
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match from.read(rest)? {
@@ -134,8 +149,8 @@ fn read(from: impl Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
             more => filled += more,
         }
     }
-    if filled as u64 == MAX_BYTES {
-        return Err(std::io::Error::other(format!("it has {MAX_BYTES} bytes or more")));
+    if filled == limit {
+        return Err(std::io::Error::other(format!("it has {limit} bytes or more")));
     }
     bytes.truncate(filled);
     Ok(bytes)
@@ -153,7 +168,7 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
             "{path} has mode {mode:04o}, which lets others at it: run `chmod 600 {path}`"
         )));
     }
-    read(file).map_err(failed)
+    read(file, MAX_KEY_BYTES).map_err(failed)
 }
 
 /// Whether there is a passphrase yet.
@@ -163,7 +178,7 @@ enum Asked {
     Known,
 }
 
-fn passphrase(file: Option<&Path>, asked: Asked) -> Result<SecretString, Failure> {
+fn passphrase(file: Option<&Path>, asked: Asked, what: &What) -> Result<SecretString, Failure> {
     let passphrase: SecretString = match file {
         Some(path) => {
             let text = read_private(path)?;
@@ -173,7 +188,7 @@ fn passphrase(file: Option<&Path>, asked: Asked) -> Result<SecretString, Failure
             let line = line.map_err(|_| Failure::usage(format!("{} is not UTF-8", path.display())))?;
             line.into()
         }
-        None => typed(asked)?,
+        None => typed(asked, what)?,
     };
     if passphrase.expose_secret().is_empty() {
         return Err(Failure::usage("the passphrase is empty"));
@@ -181,13 +196,10 @@ fn passphrase(file: Option<&Path>, asked: Asked) -> Result<SecretString, Failure
     Ok(passphrase)
 }
 
-fn typed(asked: Asked) -> Result<SecretString, Failure> {
+fn typed(asked: Asked, what: &What) -> Result<SecretString, Failure> {
     // The prompt is for whoever sits there: a script would wait for ever.
     if !std::io::stderr().is_terminal() {
-        let instead = match asked {
-            Asked::New => "--passphrase-file, or --recipient",
-            Asked::Known => "--passphrase-file",
-        };
+        let instead = if asked == Asked::New { what.options } else { "--passphrase-file" };
         let text = format!("there is no terminal to ask for the passphrase on: use {instead}");
         return Err(Failure::usage(text));
     }
@@ -196,7 +208,7 @@ fn typed(asked: Asked) -> Result<SecretString, Failure> {
             .map(SecretString::from)
             .map_err(|error| Failure::usage(format!("cannot ask for the passphrase: {error}")))
     };
-    let passphrase = ask("Passphrase of the job's secrets: ")?;
+    let passphrase = ask(&format!("Passphrase of {}: ", what.name))?;
     if asked == Asked::New && ask("The same again: ")?.expose_secret() != passphrase.expose_secret() {
         return Err(Failure::usage("the passphrases differ"));
     }

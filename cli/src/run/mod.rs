@@ -1,23 +1,26 @@
 //! `subrosa run`: one job, from here.
 
+mod detach;
 pub(crate) mod input;
-mod receipt;
-mod show;
+pub(crate) mod receipt;
+pub(crate) mod show;
+pub(crate) mod whom;
 
 use std::{path::PathBuf, time::Duration};
 
 use subrosa_client::{
-    Bytes, CancelToken, Client, Job, JobBuilder, JobSecrets, LaunchError, LaunchRequest, SigningKey, Timing,
-    Trust,
-    identity::{ImageDigest, file},
+    Bytes, CancelToken, Client, EventStream, Job, JobBuilder, JobSecrets, LaunchError, LaunchRequest,
+    SigningKey, Timing, Trust, identity::file,
 };
 use subrosa_transport::now_ms;
 use zeroize::Zeroizing;
 
 use self::{
+    detach::{Leaving, Place},
     input::{Input, Text},
     receipt::Files,
     show::Show,
+    whom::Whom,
 };
 use crate::{
     exit::{Exit, Failure},
@@ -52,23 +55,8 @@ pub(crate) struct Args {
     /// Send the payload as bytes, whatever they are
     #[arg(long)]
     bytes: bool,
-    /// The trust file: the workers' public keys, or those of authorities that certify them
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "SUBROSA_TRUST_FILE",
-        required_unless_present = "danger_trust_any_worker"
-    )]
-    trust: Option<PathBuf>,
-    /// A file with the thumbprints of keys that count no more, one a line; looked at once a second
-    #[arg(long, value_name = "FILE", env = "SUBROSA_REVOKED_FILE")]
-    revoked: Option<PathBuf>,
-    /// Trust a worker only with a certificate for this image, as sha256:DIGEST
-    #[arg(long, value_name = "DIGEST", requires = "trust")]
-    image: Option<ImageDigest>,
-    /// Show the payload to whoever answers, for experiments: the broker can answer too
-    #[arg(long, conflicts_with = "trust")]
-    danger_trust_any_worker: bool,
+    #[command(flatten)]
+    whom: Whom,
     /// Sign the job with this key, as its owner. Without one, the job is anonymous. (Not with --job, which has
     /// its signatures already)
     #[arg(long, value_name = "FILE", env = "SUBROSA_KEY_FILE")]
@@ -101,6 +89,8 @@ pub(crate) struct Args {
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
+    detach: Leaving,
+    #[command(flatten)]
     unseal: Unseal,
     #[command(flatten)]
     nats: Nats,
@@ -118,6 +108,7 @@ struct Order {
     trust: Trust,
     key: Option<SigningKey>,
     prepared: Option<(LaunchRequest, JobSecrets)>,
+    leaving: Option<Place>,
 }
 
 impl Order {
@@ -125,11 +116,7 @@ impl Order {
         if args.options.is_stdin() && args.payload.is_stdin() {
             return Err(Failure::usage("only one of --options and --payload can be standard input"));
         }
-        let trust = args.trust.as_ref().map(Trust::from_file).transpose();
-        let mut trust = trust.map_err(|error| Failure::new(Exit::Usage, error))?;
-        if let Some(image) = &args.image {
-            trust = trust.map(|trust| trust.with_image(image.clone()));
-        }
+        let trust = args.whom.trust()?;
         let key = args.key.as_ref().map(file::load).transpose()?;
         let payload = match args.bytes {
             true => args.payload.read()?,
@@ -139,8 +126,9 @@ impl Order {
             options: args.options.read()?.json("--options")?,
             prepared: prepared(args, &payload)?,
             payload,
-            trust: trust.unwrap_or_else(Trust::danger_trust_any_worker),
+            trust,
             key,
+            leaving: args.detach.place()?,
         })
     }
 }
@@ -163,28 +151,20 @@ fn prepared(args: &Args, payload: &Text) -> Result<Option<(LaunchRequest, JobSec
 
 /// Runs the job. Ctrl-C cancels it.
 pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
-    let Order { options, payload, trust, key, prepared } = Order::read(&args)?;
-    let mut connect = Client::connect(&args.nats.url)
-        .trust(trust)
-        .inbox_prefix(&args.nats.inbox_prefix)
-        .namespace(args.nats.namespace.clone())
-        .connect_timeout(args.nats.patience())
-        .timing(timing(&args));
-    if let Some(revoked) = &args.revoked {
-        connect = connect.revoked_file(revoked);
-    }
+    let Order { options, payload, trust, key, prepared, leaving } = Order::read(&args)?;
+    let mut connect = args.whom.connect(&args.nats, trust).timing(timing(&args.nats));
     if let Some(key) = key {
         connect = connect.identity(key);
-    }
-    if let Some(creds) = &args.nats.creds {
-        connect = connect.credentials(creds);
     }
     // A prepared job says itself where it is answered.
     let token = prepared.as_ref().map(|(request, _)| request.job().description().reply.token());
     if let Some(token) = token.or(args.reply_token.as_deref()) {
         connect = connect.reply_token(token);
     }
-    let receipt = args.receipt.as_deref().map(Files::create).transpose()?;
+    let goal = match leaving {
+        Some(place) => Goal::Ticket(place, args.nats.clone()),
+        None => Goal::Result(args.receipt.as_deref().map(Files::create).transpose()?),
+    };
     let client = connect.await?;
     let told = interrupt::until_told()?;
     let show = Show::new(json, args.quiet);
@@ -192,7 +172,7 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         Some((request, secrets)) => {
             keep_cancel_token(&args, || secrets.cancel_token())?;
             let job = answering(client.prepared(request, secrets), options, payload);
-            launch_and_follow(job.launch(), show, receipt, told).await
+            launch_and_follow(job.launch(), show, goal, told).await
         }
         None => {
             let mut job = described(&client, &args, &payload);
@@ -200,7 +180,7 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
                 job = job.cancel_token(token);
             }
             let job = answering(job, options, payload);
-            launch_and_follow(job.launch(), show, receipt, told).await
+            launch_and_follow(job.launch(), show, goal, told).await
         }
     };
     // A job that was dropped is cancelled, which this sees to.
@@ -248,7 +228,7 @@ fn answering<J>(job: JobBuilder<'_, J>, options: Text, payload: Text) -> JobBuil
 async fn launch_and_follow(
     launch: impl Future<Output = Result<Job, LaunchError>>,
     show: Show,
-    receipt: Option<Files>,
+    goal: Goal,
     told: impl Future<Output = Failure>,
 ) -> Result<(), Failure> {
     tokio::pin!(told);
@@ -262,7 +242,12 @@ async fn launch_and_follow(
         }
     };
     let canceller = job.canceller();
-    let followed = follow(job, show, receipt);
+    let followed = async {
+        match goal {
+            Goal::Result(receipt) => follow(job, show, receipt).await,
+            Goal::Ticket(place, nats) => detach::leave(job, show, place, &nats).await,
+        }
+    };
     tokio::pin!(followed);
     tokio::select! {
         ended = &mut followed => ended,
@@ -275,9 +260,17 @@ async fn launch_and_follow(
     }
 }
 
-fn timing(args: &Args) -> Timing {
+/// What `run` is to end with.
+enum Goal {
+    /// The result, and its receipt.
+    Result(Option<Files>),
+    /// A ticket for the result.
+    Ticket(Place, Nats),
+}
+
+pub(crate) fn timing(nats: &Nats) -> Timing {
     let mut timing = Timing::default();
-    timing.admission = args.nats.patience();
+    timing.admission = nats.patience();
     timing.close = CLOSE;
     timing
 }
@@ -285,23 +278,28 @@ fn timing(args: &Args) -> Timing {
 async fn follow(mut job: Job, show: Show, receipt: Option<Files>) -> Result<(), Failure> {
     let id = *job.id();
     show.launched(&id);
-    let mut events = job.events();
-    let outcome = job.result_bytes();
-    tokio::pin!(outcome);
-    let outcome = loop {
+    let events = job.events();
+    let outcome = shown_until(job.result_bytes(), events, &show).await;
+    let outcome = outcome.map_err(|error| Failure::from(error).reporting(serde_json::json!({ "job": id })));
+    let outcome = outcome?;
+    // A result that is here is shown, whatever becomes of its receipt.
+    let kept = receipt.map_or(Ok(()), |files| files.keep(&outcome.receipt));
+    show.outcome(&id, &outcome)?;
+    kept
+}
+
+/// Shows what happens until the job is over.
+async fn shown_until<T>(over: impl Future<Output = T>, mut events: EventStream, show: &Show) -> T {
+    tokio::pin!(over);
+    let over = loop {
         tokio::select! {
             biased;
             Some(event) = events.next() => show.event(&event),
-            outcome = &mut outcome => break outcome,
+            over = &mut over => break over,
         }
     };
     while let Some(event) = events.next().await {
         show.event(&event);
     }
-    let outcome = outcome.map_err(|error| Failure::from(error).reporting(serde_json::json!({ "job": id })));
-    let outcome = outcome?;
-    // A result that is here is shown, whatever becomes of its receipt.
-    let kept = receipt.map_or(Ok(()), |files| files.keep(&outcome.receipt));
-    show.result(&id, outcome)?;
-    kept
+    over
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// New files, made before the job is launched: a result is not the time to find out that a disk is full
 /// of other things, or that a receipt of another job stands there.
-pub(super) struct Files {
+pub(crate) struct Files {
     receipt: New,
     salt: New,
     cert: New,
@@ -30,7 +30,7 @@ struct New {
 }
 
 impl Files {
-    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         let beside = |ending| {
             let mut name = path.as_os_str().to_owned();
             name.push(ending);
@@ -46,7 +46,7 @@ impl Files {
 
     /// Writes the receipt as it was signed, a compact JWS; its salt as base64url; and the certificate of a
     /// worker that has one.
-    pub(super) fn keep(mut self, receipt: &SaltedReceipt) -> Result<(), Failure> {
+    pub(crate) fn keep(mut self, receipt: &SaltedReceipt) -> Result<(), Failure> {
         self.salt.write(&receipt.salt.reveal())?;
         if let Some(cert) = &receipt.cert {
             self.cert.write(cert)?;

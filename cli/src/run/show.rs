@@ -1,4 +1,4 @@
-//! What `subrosa run` tells: the result on standard output, everything else on standard error.
+//! What `subrosa run` and `subrosa result` tell: the result on standard output, everything else on standard error.
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Tells what happens.
-pub(super) struct Show {
+pub(crate) struct Show {
     json: bool,
     quiet: bool,
     bar: ProgressBar,
@@ -32,7 +32,17 @@ struct Report<'a> {
     result_b64u: Option<String>,
     worker: Thumbprint,
     attempt: u16,
-    timings_ms: TimingsMs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timings_ms: Option<TimingsMs>,
+}
+
+/// A result that is to be shown.
+pub(crate) struct Arrived<'a> {
+    pub(crate) value: &'a [u8],
+    pub(crate) worker: Thumbprint,
+    pub(crate) attempt: u16,
+    /// Where the same program has launched the job.
+    pub(crate) timings: Option<&'a Timings>,
 }
 
 /// When each step was, from the launch.
@@ -58,7 +68,7 @@ impl TimingsMs {
 }
 
 impl Show {
-    pub(super) fn new(json: bool, quiet: bool) -> Self {
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
         let shown = !quiet && !json && stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(1000), target);
@@ -68,17 +78,25 @@ impl Show {
         Self { json, quiet, bar }
     }
 
-    fn say(&self, text: &str) {
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(crate) fn say(&self, text: &str) {
         if !self.quiet && !self.json {
             self.bar.suspend(|| eprintln!("{text}"));
         }
     }
 
-    pub(super) fn launched(&self, job: &JobId) {
+    pub(crate) fn over(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    pub(crate) fn launched(&self, job: &JobId) {
         self.say(&format!("{FAINT}job{FAINT:#} {job}"));
     }
 
-    pub(super) fn event(&self, event: &Event) {
+    pub(crate) fn event(&self, event: &Event) {
         match event {
             Event::State(state) => self.bar.set_message(word(*state)),
             Event::Attempt { number: 1, worker, .. } => self.say(&format!("{FAINT}worker{FAINT:#} {worker}")),
@@ -100,30 +118,39 @@ impl Show {
         }
     }
 
-    /// The result, as it came.
-    pub(super) fn result(&self, job: &JobId, outcome: Outcome<Vec<u8>>) -> Result<(), Failure> {
-        self.bar.finish_and_clear();
+    /// The result of a job that this program has launched.
+    pub(crate) fn outcome(&self, job: &JobId, outcome: &Outcome<Vec<u8>>) -> Result<(), Failure> {
         let Outcome { value, worker, attempt, timings, .. } = outcome;
-        let text: Option<&RawValue> = serde_json::from_slice(&value).ok();
+        let arrived = Arrived { value, worker: *worker, attempt: *attempt, timings: Some(timings) };
+        self.result(job, arrived)
+    }
+
+    /// The result, as it came.
+    pub(crate) fn result(&self, job: &JobId, arrived: Arrived<'_>) -> Result<(), Failure> {
+        self.bar.finish_and_clear();
+        let Arrived { value, worker, attempt, timings } = arrived;
+        let text: Option<&RawValue> = serde_json::from_slice(value).ok();
         if self.json {
             output::json(&Report {
                 job,
                 state: "closed",
                 result: text,
-                result_b64u: text.is_none().then(|| b64u(&value)),
+                result_b64u: text.is_none().then(|| b64u(value)),
                 worker,
                 attempt,
-                timings_ms: TimingsMs::of(&timings),
+                timings_ms: timings.map(TimingsMs::of),
             })?;
             return Ok(());
         }
         let mut out = stdout().lock();
-        out.write_all(&value)?;
+        out.write_all(value)?;
         if text.is_some() {
             out.write_all(b"\n")?;
         }
         out.flush()?;
-        self.say(&format!("{FAINT}done{FAINT:#} in {:.3} s", timings.done.as_secs_f64()));
+        if let Some(timings) = timings {
+            self.say(&format!("{FAINT}done{FAINT:#} in {:.3} s", timings.done.as_secs_f64()));
+        }
         Ok(())
     }
 }

@@ -31,6 +31,7 @@ mod races;
 mod receipts;
 mod reload;
 mod stored;
+mod tickets;
 mod trust;
 
 /// The program that users run.

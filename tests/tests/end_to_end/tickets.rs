@@ -1,0 +1,401 @@
+//! Jobs that are left once they run, and whose results are fetched later, by another process.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use subrosa::local::Plan;
+use subrosa_client::{Client, JobError, JobId, Namespace, Ticket, Timing};
+use subrosa_tests::{
+    checkpoint::Checkpoint,
+    gate::{self, Gate, Visitor},
+    lab::{Lab, PATIENCE, patiently, serve},
+    processes::Running,
+    runs::Runs,
+};
+use tempfile::TempDir;
+use tokio::{process::Command, time::Instant};
+
+use crate::{
+    GATED, PROGRAM,
+    commands::{Said, subrosa},
+    impatient,
+    job_files::{IDENTITY, RECIPIENT},
+};
+
+/// A deployment whose worker does not wait long for its clients, and a desk with tickets.
+struct Office {
+    lab: Lab,
+    gate: Gate,
+    runs: Runs,
+    desk: TempDir,
+}
+
+impl Office {
+    async fn new() -> Self {
+        let office = Self::without_worker(Lab::new(PROGRAM, &[], &[gate::WORKER]).await).await;
+        let mut config = office.lab.worker_config(gate::WORKER);
+        config.timing.done = Duration::from_millis(500);
+        config.timing.record = Duration::from_secs(2);
+        let counted = office.runs.clone();
+        serve(config, gate::WORKER, move |job| {
+            counted.count(&job);
+            gate::pass(job)
+        });
+        office
+    }
+
+    async fn without_worker(lab: Lab) -> Self {
+        let office =
+            Self { lab, gate: Gate::new().await, runs: Runs::default(), desk: tempfile::tempdir().unwrap() };
+        office.private("identity", IDENTITY);
+        office.private("passphrase", "correct horse\n");
+        office.private("wrong", "incorrect horse\n");
+        office.private("payload", &office.gate.payload().to_string());
+        office
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.desk.path().join(name)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn private(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn trust(&self) -> &str {
+        self.lab.local.trust_file().to_str().unwrap()
+    }
+
+    /// What leaves a job whose function waits at the gate.
+    fn leaving(&self, url: &str, sealing: &[&str]) -> Vec<String> {
+        let (payload, ticket) = (format!("@{}", self.file("payload")), self.file("ticket"));
+        let fixed = ["run", gate::WORKER, "--payload", &payload, "--detach", "--ticket", &ticket];
+        let here = ["--nats", url, "--trust", self.trust()];
+        [&fixed[..], &here, sealing].concat().into_iter().map(str::to_owned).collect()
+    }
+
+    /// Leaves such a job; its ticket is in `ticket`.
+    async fn leave(&self, sealing: &[&str]) -> (JobId, Visitor) {
+        let said = say(&self.leaving(self.lab.url(), sealing)).await;
+        assert_eq!((said.code, &said.json["state"]), (Some(0), &json!("running")), "{}", said.stderr);
+        assert_eq!(said.json["ticket"], self.file("ticket"));
+        (said.json["job"].as_str().unwrap().parse().unwrap(), self.gate.arrival().await)
+    }
+
+    /// `subrosa result`, or another command with a ticket.
+    async fn with(&self, command: &[&str], ticket: &str, more: &[&str]) -> Said {
+        let ticket = self.file(ticket);
+        subrosa(&[command, &[&ticket, "--nats", self.lab.url()], more].concat()).await
+    }
+
+    async fn result(&self, ticket: &str, more: &[&str]) -> Said {
+        let identity = self.file("identity");
+        let fixed = ["--identity-file", &identity, "--trust", self.trust()];
+        self.with(&["result"], ticket, &[&fixed, more].concat()).await
+    }
+
+    async fn history(&self, job: &JobId, end: &str) -> Vec<String> {
+        self.lab.history(gate::WORKER, job, end).await
+    }
+
+    /// Waits until so many messages are stored for clients that are away.
+    async fn stored(&self, count: u64) {
+        let connection = self.lab.connection().await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let api = "$JS.API.STREAM.INFO.SUBROSA_RESULTS";
+            let answer = connection.request(api, None, "".into(), PATIENCE).await.unwrap();
+            let info: Value = serde_json::from_slice(&answer.payload).unwrap();
+            let found = info["state"]["messages"].as_u64().unwrap();
+            if found == count {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{found} are stored, not {count}");
+        }
+    }
+
+    /// A client in this process that goes on with the job of a ticket.
+    async fn returned(&self, ticket: &Ticket) -> Client {
+        let mut timing = Timing::default();
+        timing.status = Duration::from_millis(200);
+        timing.settle = Duration::from_millis(200);
+        let client = Client::connect(self.lab.url()).reply_token(ticket.reply_token()).timing(timing);
+        client.trust(self.lab.local.trust().unwrap()).await.unwrap()
+    }
+}
+
+async fn say(args: &[String]) -> Said {
+    subrosa(&args.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+fn again(kept: &[u8]) -> Ticket {
+    Ticket::from_bytes(kept, &Namespace::default()).unwrap()
+}
+
+const LIFE: [&str; 5] = ["queued", "taken", "running", "finished", "closed"];
+
+#[tokio::test]
+async fn the_result_of_a_job_that_was_left_is_fetched_by_another_process_and_once() {
+    let office = Office::new().await;
+    let (job, visitor) = office.leave(&["--recipient", RECIPIENT]).await;
+    assert_eq!(fs::metadata(office.path("ticket")).unwrap().permissions().mode() & 0o7777, 0o600);
+    fs::copy(office.path("ticket"), office.path("copy")).unwrap();
+    visitor.go_on().await;
+    // Nobody answers the old session: its result is stored.
+    assert_eq!(office.history(&job, "finished").await, LIFE[..4]);
+    office.stored(2).await;
+
+    let receipt = office.file("receipt");
+    let said = office.result("ticket", &["--receipt", &receipt]).await;
+    assert_eq!((said.code, &said.json["result"]), (Some(0), &json!(1)), "{}", said.stderr);
+    assert_eq!((&said.json["job"], &said.json["attempt"]), (&json!(job), &json!(1)));
+    assert_eq!(office.history(&job, "closed").await, LIFE);
+    office.stored(0).await;
+    let worker = said.json["worker"].as_str().unwrap();
+
+    // The receipt is for what was sent by the process before.
+    fs::write(office.path("value"), "1").unwrap();
+    let (value, payload, salt) = (office.file("value"), office.file("payload"), office.file("receipt.salt"));
+    fs::write(office.path("options"), "null").unwrap();
+    let options = office.file("options");
+    let shown = ["verify", "receipt", &receipt, "--trust", office.trust(), "--salt-file", &salt];
+    let with = ["--result", &value, "--options", &options, "--payload", &payload];
+    let said = subrosa(&[&shown[..], &with].concat()).await;
+    assert_eq!((said.code, &said.json["signer"]), (Some(0), &json!(worker)), "{}", said.json);
+
+    // A ticket is good for one result, and a copy is no better.
+    assert!(!office.path("ticket").exists());
+    let said = office.result("ticket", &[]).await;
+    assert_eq!(said.error(), (Some(2), "usage"));
+    assert!(said.stderr.contains("removed when it is used"), "{}", said.stderr);
+    let said = office.result("copy", &[]).await;
+    assert_eq!(said.error(), (Some(6), "job_failed"), "{}", said.stderr);
+    assert!(said.stderr.contains("fetched before"), "{}", said.stderr);
+    assert!(!office.path("copy").exists());
+    assert_eq!(office.runs.all(), [(job, 1, 1)]);
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_the_result_does_not_answer_the_old_session() {
+    let office = Office::new().await;
+    let (job, visitor) = office.leave(&["--ticket-key", &office.file("identity")]).await;
+    let mut checkpoint = Checkpoint::before(office.lab.url()).await;
+    checkpoint.stop_at("subrosa.v1.status");
+    let mut command = Command::new(PROGRAM);
+    command.args(["result", &office.file("ticket"), "--identity-file", &office.file("identity")]);
+    command.args(["--nats", checkpoint.url(), "--trust", office.trust(), "--quiet"]);
+    let waiting = Running::start(command);
+    // It listens for the job by now, and hears every `done`.
+    checkpoint.stopped().await.pass();
+    visitor.go_on().await;
+    let ended = waiting.ends().await;
+    assert!(ended.status.success(), "{}", ended.text());
+    assert_eq!(ended.said, ["1"]);
+    // Answered, it would have been closed by the worker, and never stored.
+    assert_eq!(office.history(&job, "closed").await, LIFE);
+    office.stored(0).await;
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_further_attempt_is_answered_with_what_the_ticket_keeps() {
+    let lab =
+        Lab::configured(Plan { others: vec![gate::WORKER.to_owned()], ..Plan::of(PROGRAM, []) }, |_, it| {
+            impatient(it);
+        });
+    let office = Office::without_worker(lab.await).await;
+    let worker = || async {
+        let mut process = Running::start(office.lab.worker_command(gate::WORKER, GATED));
+        process.says("worker ready").await;
+        process
+    };
+    let lost = worker().await;
+    let (job, _visitor) = office.leave(&["--recipient", RECIPIENT]).await;
+    lost.signal(Signal::KILL);
+    let other = worker().await;
+    let (said, ()) = tokio::join!(office.result("ticket", &[]), async {
+        // It was told the way to the gate anew.
+        let visitor = office.gate.arrival().await;
+        assert_eq!(visitor.pid, other.pid());
+        visitor.go_on().await;
+    });
+    assert_eq!((said.code, &said.json["result"]), (Some(0), &json!(2)), "{}", said.stderr);
+    assert_eq!(said.json["attempt"], 2);
+    let history = office.history(&job, "closed").await;
+    assert_eq!(history, ["queued", "taken", "running", "taken", "running", "closed"]);
+    assert!(!office.path("ticket").exists());
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_has_failed_meanwhile_says_so_in_the_workers_words() {
+    let office = Office::new().await;
+    let (job, visitor) = office.leave(&["--recipient", RECIPIENT]).await;
+    visitor.fail().await;
+    assert_eq!(office.history(&job, "failed").await.last().unwrap(), "failed");
+    let said = office.result("ticket", &[]).await;
+    assert_eq!((said.error(), &said.json["job"]), ((Some(6), "job_failed"), &json!(job)));
+    assert!(said.stderr.contains("it was sent away"), "{}", said.stderr);
+    assert!(!office.path("ticket").exists(), "there is nothing left that it could open");
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_was_left_is_cancelled_with_its_ticket() {
+    let office = Office::new().await;
+    let (job, visitor) = office.leave(&["--recipient", RECIPIENT]).await;
+    fs::copy(office.path("ticket"), office.path("copy")).unwrap();
+    let identity = office.file("identity");
+    let said = office.with(&["cancel", "--ticket"], "ticket", &["--identity-file", &identity]).await;
+    assert_eq!((said.code, &said.json["state"]), (Some(0), &json!("cancelled")), "{}", said.stderr);
+    assert!(!office.path("ticket").exists());
+    visitor.is_gone().await;
+    let said = office.result("copy", &[]).await;
+    assert_eq!((said.error(), &said.json["job"]), ((Some(6), "job_failed"), &json!(job)));
+    assert!(said.stderr.contains("cancelled"), "{}", said.stderr);
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_ticket_opens_for_whom_it_is_sealed_and_only_as_it_was_written() {
+    let office = Office::new().await;
+    let (_, visitor) = office.leave(&["--ticket-passphrase-file", &office.file("passphrase")]).await;
+    visitor.go_on().await;
+    let ticket = fs::read(office.path("ticket")).unwrap();
+    let (identity, wrong, right) = (office.file("identity"), office.file("wrong"), office.file("passphrase"));
+    let trust = ["--trust", office.trust()];
+    let opened =
+        async |opening: &[&str]| office.with(&["result"], "ticket", &[&trust, opening].concat()).await;
+    for (opening, why) in [
+        (&["--passphrase-file", wrong.as_str()][..], "the passphrase is wrong"),
+        (&["--identity-file", &identity], "sealed by a passphrase"),
+        (&[], "--passphrase-file"),
+    ] {
+        let said = opened(opening).await;
+        assert_eq!(said.error(), (Some(2), "usage"));
+        assert!(said.stderr.contains(why), "{}", said.stderr);
+    }
+    for (what, at) in [("its beginning", 3), ("what is sealed", ticket.len() - 1)] {
+        let mut altered = ticket.clone();
+        altered[at] ^= 1;
+        fs::write(office.path("ticket"), &altered).unwrap();
+        let said = opened(&["--passphrase-file", &right]).await;
+        assert_eq!(said.error(), (Some(2), "usage"), "{what}");
+        assert_eq!(fs::read(office.path("ticket")).unwrap(), altered, "it is left as it is");
+    }
+    fs::write(office.path("ticket"), &ticket).unwrap();
+    let said = opened(&["--passphrase-file", &right]).await;
+    assert_eq!((said.code, &said.json["result"]), (Some(0), &json!(1)), "{}", said.stderr);
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_without_a_place_for_its_ticket_is_cancelled_and_no_file_is_overwritten() {
+    let office = Office::new().await;
+    let mut checkpoint = Checkpoint::before(office.lab.url()).await;
+    let said = say(&office.leaving(office.lab.url(), &["--recipient", RECIPIENT, "--ticket-key", "x"])).await;
+    assert_eq!(said.error(), (Some(2), "usage"), "one of the two");
+    let said = say(&office.leaving(office.lab.url(), &[])).await;
+    assert_eq!(said.error(), (Some(2), "usage"));
+    assert!(said.stderr.contains("--ticket-passphrase-file"), "nobody can be asked: {}", said.stderr);
+
+    checkpoint.stop_at("subrosa.v1.status");
+    let leaving = office.leaving(checkpoint.url(), &["--recipient", RECIPIENT]);
+    let (said, visitor) = tokio::join!(say(&leaving), async {
+        let stopped = checkpoint.stopped().await;
+        fs::write(office.path("ticket"), "somebody else's").unwrap();
+        stopped.pass();
+        office.gate.arrival().await
+    });
+    assert_eq!(said.error(), (Some(1), "failure"), "{}", said.stderr);
+    assert!(said.stderr.contains("there is no ticket, and the job is cancelled"), "{}", said.stderr);
+    visitor.is_gone().await;
+    assert_eq!(fs::read_to_string(office.path("ticket")).unwrap(), "somebody else's");
+    let named = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with(".subrosa");
+    let left =
+        fs::read_dir(office.desk.path()).unwrap().filter(|entry| named(&entry.as_ref().unwrap().path()));
+    assert_eq!(left.count(), 0, "half a ticket");
+
+    let said = say(&office.leaving(office.lab.url(), &["--recipient", RECIPIENT])).await;
+    assert_eq!(said.error(), (Some(2), "usage"), "it is seen before anything is launched");
+    assert!(said.stderr.contains("exists already"), "{}", said.stderr);
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_leaves_its_job_and_who_drops_what_was_resumed_leaves_it_again() {
+    let office = Office::new().await;
+    let client = office.lab.anonymous(office.lab.local.trust().unwrap()).await;
+    let job = client.job(gate::WORKER).payload_value(office.gate.payload()).launch().await.unwrap();
+    let id = *job.id();
+    let ticket = patiently(job.detach()).await.unwrap();
+    assert_eq!((*ticket.job(), ticket.attempt(), format!("{ticket:?}")), (id, 1, "Ticket".to_owned()));
+    let kept = ticket.to_bytes();
+    drop((ticket, client));
+    let visitor = office.gate.arrival().await;
+
+    let client = office.returned(&again(&kept)).await;
+    let job = patiently(client.ticket(again(&kept)).resume()).await.unwrap();
+    drop(job);
+    // It can be left with a ticket, too.
+    let job = patiently(client.ticket(again(&kept)).resume()).await.unwrap();
+    let other = patiently(job.detach()).await.unwrap();
+    assert_eq!(*other.to_bytes(), *kept);
+
+    // Whoever listens elsewhere would hear nothing of it.
+    let elsewhere = office.lab.anonymous(office.lab.local.trust().unwrap()).await;
+    let error = patiently(elsewhere.ticket(again(&kept)).resume()).await.unwrap_err();
+    assert!(error.to_string().contains("reply token"), "{error}");
+
+    visitor.go_on().await;
+    let job = patiently(client.ticket(other).resume()).await.unwrap();
+    let outcome = patiently(job.result::<u16>()).await.unwrap();
+    assert_eq!((outcome.value, outcome.attempt, outcome.receipt.receipt.job), (1, 1, id));
+    assert_eq!(office.history(&id, "closed").await, LIFE);
+    assert_eq!(office.runs.all(), [(id, 1, 1)]);
+    patiently(client.close()).await;
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_that_nobody_fetches_in_time_is_gone() {
+    let office = Office::new().await;
+    let client = office.lab.anonymous(office.lab.local.trust().unwrap()).await;
+    let job = client.job(gate::WORKER).payload_value(office.gate.payload()).launch().await.unwrap();
+    let id = *job.id();
+    let ticket = patiently(job.detach()).await.unwrap();
+    let visitor = office.gate.arrival().await;
+    // What is stored gets no older than this; an operator keeps it for days.
+    let connection = office.lab.connection().await;
+    let info = connection.request("$JS.API.STREAM.INFO.SUBROSA_RESULTS", None, "".into(), PATIENCE);
+    let mut config = serde_json::from_slice::<Value>(&info.await.unwrap().payload).unwrap()["config"].clone();
+    config["max_age"] = 500_000_000.into();
+    config["duplicate_window"] = 500_000_000.into();
+    let update = "$JS.API.STREAM.UPDATE.SUBROSA_RESULTS";
+    let updated = connection.request(update, None, config.to_string().into(), PATIENCE).await.unwrap();
+    let updated: Value = serde_json::from_slice(&updated.payload).unwrap();
+    assert_eq!(updated["config"]["max_age"], 500_000_000, "{updated}");
+    visitor.go_on().await;
+    assert_eq!(office.history(&id, "finished").await, LIFE[..4]);
+    office.stored(0).await;
+
+    let client = office.returned(&ticket).await;
+    let job = patiently(client.ticket(ticket).resume()).await.unwrap();
+    let error = patiently(job.result::<u16>()).await.unwrap_err();
+    assert!(matches!(error, JobError::NotStored), "{error}");
+    // Nothing was ended by asking.
+    assert_eq!(office.history(&id, "finished").await, LIFE[..4]);
+    office.lab.stop().await;
+}
