@@ -179,6 +179,19 @@ pub(super) fn all() -> Vec<Mutant> {
             },
         ),
         mutant(
+            "what is cancelled counts as served",
+            Resident,
+            1,
+            ClosedWithTheResult,
+            Rules {
+                conclude: |stand, stopped, attempt, max| match (REAL.conclude)(stand, stopped, attempt, max) {
+                    Conclusion::Cancel => Conclusion::Close,
+                    other => other,
+                },
+                ..REAL
+            },
+        ),
+        mutant(
             "what has run is let go of",
             Resident,
             1,
