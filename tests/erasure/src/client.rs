@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// In which way.
     #[arg(long, default_value = "fails")]
     how: How,
+    /// It leaves the job once that runs, and drops the ticket.
+    #[arg(long)]
+    leaves: bool,
     /// How long an attempt may run.
     #[arg(long, default_value_t = 600_000)]
     timeout_ms: u64,
@@ -73,6 +76,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let launched = job.status(move |_| async move { break_off(at_status).await }).launch().await;
     drop(payload);
     match launched {
+        Ok(job) if args.leaves => {
+            say(&format!("launched {}", job.id()));
+            let ticket = job.detach().await?;
+            drop(ticket.to_bytes());
+            say("over: it was left");
+        }
         Ok(job) => {
             say(&format!("launched {}", job.id()));
             let canceller = job.canceller();

@@ -256,6 +256,24 @@ async fn a_worker_whose_client_is_gone_keeps_no_key() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_left_keeps_no_key_beside_its_ticket() {
+    let site = Site::new(true).await;
+    let mut worker = site.worker(&["--done-ms=300"]).await;
+    let mut client = site.client(WORKER, &["--leaves"]);
+    let visitor = site.gate.arrival().await;
+    client.process.says("forgotten").await;
+    let secrets = told(&client, &worker);
+    let mut faults = Faults::default();
+    faults.only("the client, its ticket dropped", &client, &secrets, &[]).await;
+    faults.just("the worker, which runs on", &worker, &secrets, &WORKER_LIVE).await;
+    visitor.go_on().await;
+    worker.process.says("outcome=Finished").await;
+    faults.only("the worker, its result stored", &worker, &secrets, &[]).await;
+    site.lab.stop().await;
+    faults.are_none();
+}
+
+#[tokio::test]
 async fn a_job_that_is_refused_leaves_no_key() {
     let site = Site::new(true).await;
     let mut client = site.client("nobody", &[]);
