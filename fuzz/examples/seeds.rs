@@ -12,6 +12,7 @@ use subrosa_fuzz::world::{NOW_MS, Party, namespace};
 use subrosa_protocol::{
     audit::{Message, write_line},
     encoding::b64u,
+    hpke::RecipientKey,
     id::{Attempt, Instance, JobId, Sha256Hash},
     identity::{Certificate, SigningKey, Typ, sign_compact},
     job::{Description, Job},
@@ -25,7 +26,7 @@ use subrosa_protocol::{
 };
 
 fn main() -> io::Result<()> {
-    let seeds: [(&str, Vec<Vec<u8>>); 10] = [
+    let seeds: [(&str, Vec<Vec<u8>>); 11] = [
         ("audit", histories()),
         ("config", configs()),
         ("envelope", envelopes()),
@@ -36,6 +37,7 @@ fn main() -> io::Result<()> {
         ("launch", requests()),
         ("receipt", receipts()),
         ("record", records()),
+        ("ticket", tickets()),
     ];
     for (target, seeds) in seeds {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
@@ -127,6 +129,41 @@ fn requests() -> Vec<Vec<u8>> {
         }
     }
     requests
+}
+
+/// Tickets with and without what was sent, of an owned job and of one that is bound to its input.
+fn tickets() -> Vec<Vec<u8>> {
+    let key = RecipientKey::from_secret(Secret::take(&mut [7; 32]));
+    let (owner, salt) = (Party::Stranger.key(), Salt::take(&mut [3; 32]));
+    let own = Description { client_key: *key.public(), ..description() };
+    let owned = Description { client: Some(owner.thumbprint()), ..own.clone() };
+    let bound = Description { input: Some(salt.payload_hash(Sha256Hash::of("77"))), ..own.clone() };
+    let ticket = |description: &Description, signers: &[&SigningKey]| {
+        let request = LaunchRequest::new(written(description), signers).expect("each signs once");
+        let kept = |content: &str, body: &str| json!({ "content": content, "body": b64u(body) });
+        json!({
+            "v": 1,
+            "request": b64u(request.bytes()),
+            "secrets": {
+                "v": 1,
+                "job": request.job().id(),
+                "client_key": b64u([7; 32]),
+                "cancel": b64u([1; 32]),
+                "close": b64u([2; 32]),
+            },
+            "attempt": 1,
+            "sent": { "options": Sha256Hash::of("null"), "payload": Sha256Hash::of("77") },
+            "options": kept("json", "null"),
+            "payload": kept("bytes", "77"),
+        })
+    };
+    let mut without = ticket(&own, &[]);
+    without["attempt"] = json!(3);
+    without.as_object_mut().expect("an object").retain(|name, _| name != "options" && name != "payload");
+    let mut salted = ticket(&bound, &[]);
+    salted["secrets"]["salt"] = json!(*salt.reveal());
+    let all = [ticket(&own, &[]), without, salted, ticket(&owned, &[owner, Party::Worker.key()])];
+    all.map(|ticket| ticket.to_string().into_bytes()).into()
 }
 
 fn signatures() -> Vec<Vec<u8>> {

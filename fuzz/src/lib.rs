@@ -21,6 +21,7 @@ pub mod launch;
 pub mod receipt;
 pub mod record;
 pub mod session;
+pub mod ticket;
 pub mod verdict;
 pub mod world;
 
@@ -40,4 +41,5 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("receipt", receipt::check),
     ("record", record::check),
     ("session", session::check),
+    ("ticket", ticket::check),
 ];
