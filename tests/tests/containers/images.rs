@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::TryStreamExt as _;
-use subrosa_tests::{container::pinned_server, lab::patiently};
+use subrosa_tests::{container::pinned_server, lab::PATIENCE};
 use testcontainers::bollard::{
     Docker, body_full,
     query_parameters::{BuildImageOptionsBuilder, RemoveImageOptions},
@@ -133,7 +133,8 @@ impl Context {
         assert!(tar.status.success(), "{tar:?}");
         let options = BuildImageOptionsBuilder::default().t(name).rm(true).build();
         let built = engine.build_image(options, None, Some(body_full(tar.stdout.into())));
-        let said: Vec<_> = patiently(built.try_collect()).await.unwrap();
+        // Megabytes, written several times: on a busy machine that takes longer than all else.
+        let said: Vec<_> = tokio::time::timeout(5 * PATIENCE, built.try_collect()).await.unwrap().unwrap();
         assert!(said.iter().all(|line| line.error_detail.is_none()), "{said:?}");
     }
 }

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::Path,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    time::Duration,
 };
 
 use subrosa_client::{Client, Trust};
@@ -19,7 +20,7 @@ use testcontainers::{
         query_parameters::{KillContainerOptions, RemoveVolumeOptions},
     },
     core::{
-        AccessMode, IntoContainerPort as _, Mount, WaitFor, client::docker_client_instance,
+        AccessMode, Healthcheck, IntoContainerPort as _, Mount, WaitFor, client::docker_client_instance,
         wait::ExitWaitStrategy,
     },
     runners::AsyncRunner as _,
@@ -133,10 +134,17 @@ impl Stack {
             mount.with_access_mode(AccessMode::ReadOnly)
         };
         let nats = self.image("nats").with_exposed_port(4222.tcp());
-        let nats = nats.with_wait_for(WaitFor::message_on_stderr("Server is ready"));
+        let nats = nats.with_wait_for(WaitFor::healthcheck());
         let nats = nats.with_cmd(["--config", "/etc/subrosa/nats.conf", "--store_dir", "/data"]);
         let nats = hardened(nats)
             .with_mount(users.with_access_mode(AccessMode::ReadOnly))
+            .with_health_check(asked(&[
+                "/subrosa-launcher",
+                "health",
+                "--live",
+                "--address",
+                "127.0.0.1:8222",
+            ]))
             .with_mount(config("nats.conf"))
             .with_mount(config("accounts.conf"))
             .with_mount(Mount::volume_mount(self.volume("jetstream"), "/data"));
@@ -163,19 +171,22 @@ impl Stack {
             "--config /etc/subrosa/launcher.toml --setup --creds /keys/nats.nk --inbox-prefix _INBOX_admin";
         let setup = self.role(setup.with_cmd(command.split(' ')), "admin").with_mount(config());
         self.run(setup).await;
-        let launcher = self.image("launcher").with_wait_for(WaitFor::message_on_stderr("launcher ready"));
+        let launcher = self.image("launcher").with_wait_for(WaitFor::healthcheck());
         let launcher = launcher.with_cmd(["--config", "/etc/subrosa/launcher.toml"]);
+        let launcher = launcher.with_health_check(asked(&["/subrosa-launcher", "health"]));
         let launcher = more(self.role(launcher, "launcher").with_mount(config()));
         self.run(launcher).await;
     }
 
     /// Starts a resident worker. Returns its container's id.
     async fn start_worker(&mut self) -> String {
-        let worker = self.image("create-proof").with_wait_for(WaitFor::message_on_stderr("worker ready"));
+        let worker = self.image("create-proof").with_wait_for(WaitFor::healthcheck());
         let worker = self.role(worker, "create-proof");
         let worker = environment(worker, "_INBOX_worker-create-proof")
             .with_env_var("SUBROSA_KEY_FILE", "/keys/key.jwk")
-            .with_env_var("SUBROSA_CERT_FILE", "/keys/key.cert");
+            .with_env_var("SUBROSA_CERT_FILE", "/keys/key.cert")
+            .with_env_var("SUBROSA_HEALTH_LISTEN", "127.0.0.1:9090")
+            .with_health_check(asked(&["/create-proof", "health"]));
         self.run(worker).await
     }
 
@@ -224,6 +235,11 @@ fn environment(request: Request, inboxes: &str) -> Request {
         .with_env_var("SUBROSA_TRUST_FILE", "/trust/trust.json")
         .with_env_var("SUBROSA_INBOX_PREFIX", inboxes)
         .with_env_var("NO_COLOR", "1")
+}
+
+/// A health check by a subcommand: there is no shell.
+fn asked(command: &[&str]) -> Healthcheck {
+    Healthcheck::cmd(command).with_interval(Duration::from_secs(1)).with_retries(60)
 }
 
 /// It has done what it was started for.
