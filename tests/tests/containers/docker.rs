@@ -1,6 +1,12 @@
 //! Workers in containers of their own, on a real engine.
 
-use std::sync::Arc;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -16,10 +22,11 @@ use subrosa_tests::{
     processes,
 };
 use subrosa_transport::now_ms;
-use testcontainers::bollard::models::ContainerInspectResponse;
+use testcontainers::bollard::{models::ContainerInspectResponse, query_parameters::RemoveContainerOptions};
 use tokio::{
     io::copy_bidirectional,
     net::{UnixListener, UnixStream},
+    task::JoinHandle,
 };
 
 use crate::site::{Site, containers, is_running};
@@ -179,14 +186,7 @@ async fn a_container_that_cannot_do_its_work_fails_its_job_with_a_reason() {
     // What goes away later fails the jobs that come then: first the engine, then the image.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("engine.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    let relay = tokio::spawn(async move {
-        let mut connections = tokio::task::JoinSet::new();
-        while let Ok((mut near, _)) = listener.accept().await {
-            let mut far = UnixStream::connect(SOCKET).await.unwrap();
-            connections.spawn(async move { copy_bidirectional(&mut near, &mut far).await });
-        }
-    });
+    let relay = way_to_engine(&path);
     let engine = format!("unix://{}", path.display());
     let more = toml::toml! { engine = engine };
     let launcher = site.run(&site.configure("echo", &["sleep", "600"], more)).await.unwrap();
@@ -197,6 +197,77 @@ async fn a_container_that_cannot_do_its_work_fails_its_job_with_a_reason() {
     let launcher = site.run(&site.configure("echo", &["sleep", "600"], toml::Table::new())).await.unwrap();
     site.remove_image().await;
     assert_eq!(failure(&site).await, "the worker's image is not there");
+    launcher.stop().await;
+    site.stop().await;
+}
+
+/// A way to the engine that ends with its task.
+fn way_to_engine(path: &Path) -> JoinHandle<()> {
+    // Of a way that has ended.
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path).unwrap();
+    tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = UnixStream::connect(SOCKET).await.unwrap();
+            connections.spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_container_that_is_removed_by_hand_fails_its_job_with_that_reason() {
+    let Some(site) = Site::new("echo").await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("engine.sock");
+    let mut way = way_to_engine(&path);
+    let engine = format!("unix://{}", path.display());
+    let more = toml::toml! { engine = engine };
+    let launcher = site.run(&site.configure("echo", &["sleep", "600"], more)).await.unwrap();
+    // The launcher sees neither the end of the container nor what is left of it.
+    let removed_by_hand = async {
+        let id = site.until_one_runs().await.id.unwrap();
+        way.abort();
+        assert!((&mut way).await.unwrap_err().is_cancelled());
+        let all = RemoveContainerOptions { force: true, v: true, link: false };
+        site.engine.remove_container(&id, Some(all)).await.unwrap();
+        way = way_to_engine(&path);
+    };
+    let (reason, ()) = tokio::join!(failure(&site), removed_by_hand);
+    assert_eq!(reason, "the worker's container was removed before it took the job");
+    launcher.stop().await;
+    way.abort();
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_container_that_is_killed_by_hand_has_a_successor() {
+    let Some(site) = Site::new("create-proof").await else { return };
+    let worker = ["subrosa", "internal", "worker", "create-proof"];
+    let launcher = site.run(&site.configure("create-proof", &worker, toml::Table::new())).await.unwrap();
+    let client = site.lab.client().await;
+    let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
+    let first_time = AtomicBool::new(true);
+    let job = client.job("create-proof").options_value(Options { label: "again".to_owned() });
+    let job = job.payload(move |_| {
+        let (asked, is_first) = (asked.clone(), first_time.swap(false, Ordering::Relaxed));
+        async move {
+            asked.send(()).unwrap();
+            if is_first {
+                std::future::pending::<()>().await;
+            }
+            Ok(Payload { value: 77 })
+        }
+    });
+    let job = job.launch().await.unwrap();
+    patiently(asks.recv()).await.unwrap();
+    let first = site.until_one_runs().await.id.unwrap();
+    site.engine.kill_container(&first, None).await.unwrap();
+    let outcome = patiently(job.result::<Proof>()).await.unwrap();
+    create_proof::verify(&outcome.value, "again").unwrap();
+    assert_eq!(outcome.attempt, 2);
+    patiently(client.close()).await;
+    site.until_containers(0).await;
     launcher.stop().await;
     site.stop().await;
 }
