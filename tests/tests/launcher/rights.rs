@@ -8,6 +8,7 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 use subrosa_client::{JobError, Timing};
 use subrosa_examples::create_proof::{self, Options, Payload, Proof};
+use subrosa_launcher::Config;
 use subrosa_tests::{
     checkpoint::Checkpoint,
     gate::{self, Gate},
@@ -211,6 +212,19 @@ async fn every_role_is_tried_on_each_subject_of_the_others() {
         assert!(more.is_empty() && less.is_empty(), "{role} lacks {more:#?}, and may {less:#?}");
     }
     deployment.stop().await;
+}
+
+#[test]
+fn the_launchers_of_a_deployment_are_configured_for_these_rights() {
+    let one_machine = Config::from_toml(include_str!("../../../deploy/launcher.toml")).unwrap();
+    let cluster = Config::from_toml(include_str!("../../../deploy/kubernetes/launcher.toml")).unwrap();
+    for config in [&one_machine, &cluster] {
+        assert_eq!(config.nats.inbox_prefix.as_deref(), Some("_INBOX_launcher"));
+        assert!(config.nats.credentials.is_some());
+    }
+    let streams = &cluster.streams;
+    let replicas = [&streams.queue, &streams.records, &streams.results].map(|stream| stream.replicas);
+    assert_eq!(replicas, [3; 3]);
 }
 
 #[tokio::test]
