@@ -2,12 +2,8 @@
 
 use serde_json::json;
 use subrosa_launcher::Config;
-use subrosa_protocol::{
-    identity::SigningKey,
-    record::Event,
-    subject::{Namespace, Service},
-};
-use subrosa_tests::lab::{PATIENCE, fresh_key, patiently};
+use subrosa_protocol::{identity::SigningKey, record::Event, subject::Service};
+use subrosa_tests::lab::{PATIENCE, fresh_key};
 use subrosa_transport::now_ms;
 use tokio::time::Instant;
 
@@ -116,24 +112,6 @@ async fn launches_per_minute_count_also_what_has_ended() {
     let refused = bench.launch(&made_by(&[&ann], |_| {})).await.unwrap_err();
     assert!(refused.contains("`quota.launches_per_minute` of 1"), "{refused}");
     bench.launch(&made_by(&[&fresh_key()], |_| {})).await.unwrap();
-    launcher.stop().await;
-    bench.lab.stop().await;
-}
-
-#[tokio::test]
-async fn a_client_is_told_which_limit_it_has_reached() {
-    let bench = Bench::new(0).await;
-    let launcher = bench.run(limited(&bench, |quota| quota.open_anonymous = Some(1))).await;
-    bench.launch(&made()).await.unwrap();
-    let mut timing = subrosa_client::Timing::default();
-    timing.admission = std::time::Duration::ZERO;
-    let client = subrosa_client::Client::connect(bench.lab.url())
-        .namespace(Namespace::default())
-        .trust(bench.local().trust().unwrap())
-        .timing(timing);
-    let client = client.await.unwrap();
-    let refused = patiently(client.job("echo").payload_value(1).launch()).await.unwrap_err();
-    assert!(refused.to_string().contains("`quota.open_anonymous` of 1"), "{refused}");
     launcher.stop().await;
     bench.lab.stop().await;
 }
