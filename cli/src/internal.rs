@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use subrosa_launcher::guard::Guard;
+use subrosa_telemetry::Telemetry;
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
@@ -65,7 +66,11 @@ pub(crate) enum Part {
 impl Part {
     /// Runs until SIGTERM.
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+        let _telemetry = Telemetry::start(match self {
+            Self::Launcher { .. } => "subrosa-launcher",
+            Self::Keys(_) | Self::Files { .. } => "subrosa",
+            Self::Worker { example } => example.name(),
+        });
         match self {
             Self::Launcher { config } => launcher(config),
             Self::Keys(args) => args.run(),

@@ -41,6 +41,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use subrosa_launcher::guard;
+use subrosa_telemetry::Telemetry;
 
 use crate::exit::{Exit, Failure};
 
@@ -108,7 +109,10 @@ impl Command {
         match self {
             Self::Demo(args) => block_on(droppable(demo::run(&args, json))),
             Self::Dev(args) => block_on(dev::run(args, json)),
-            Self::Run(args) => block_on(run::run(*args, json)),
+            Self::Run(args) => {
+                let _telemetry = Telemetry::quiet("subrosa");
+                block_on(run::run(*args, json))
+            }
             Self::Result(args) => block_on(result::run(*args, json)),
             Self::Verify(command) => verify::run(&command, json),
             Self::Job(command) => job::run(&command, json),

@@ -10,8 +10,9 @@ use subrosa_protocol::{
     subject::Service,
     wire::Erased,
 };
-use subrosa_transport::{RequestError, now_ms};
+use subrosa_transport::{RequestError, now_ms, trace::TARGET};
 use tokio::{sync::oneshot, time::Instant};
+use tracing::{Instrument as _, Span};
 
 use crate::{
     CancelToken, Client, Draft, HandlerError, Job, JobSecrets, LaunchError, Parameters, PreparedJob, Ticket,
@@ -285,7 +286,7 @@ impl JobBuilder<'_, Ticket> {
         let max_bytes = client.connection.max_payload();
         let launched = Launched::resumed(document, signers, key, attempt, max_bytes);
         let driver = Driver::new(client, launched, request, handlers, tokens).resuming(inputs);
-        Ok(drive(driver, mail, OnDrop::Leave))
+        Ok(drive(driver, mail, OnDrop::Leave, tracing::debug_span!(target: TARGET, "job")))
     }
 }
 
@@ -313,7 +314,11 @@ async fn launch(
     // Listened for from before the launch: a worker may be quick.
     let mail = client.dispatch.listen(id);
     let admission = client.timing.admission;
-    let admitted = client.launchers.launch(document.worker(), request.bytes(), admission).await;
+    // For those who trace: it lasts as long as somebody answers for the job.
+    let traced = tracing::debug_span!(target: TARGET, "job");
+    let span = traced.in_scope(|| tracing::debug_span!(target: TARGET, "launch"));
+    let admitted = client.launchers.launch(document.worker(), request.bytes(), admission);
+    let admitted = admitted.instrument(span).await;
     match admitted {
         // One that was made just now has ended since, while the answer was on its way: why, its result says.
         Ok(state) if state.is_end() && unanswered == Unanswered::Leave => {
@@ -337,16 +342,16 @@ async fn launch(
     let launched = Launched::new(document, signers, key, client.connection.max_payload());
     let timings = Timings { queued, ..Timings::default() };
     let driver = Driver::new(client, launched, request, handlers, tokens).launched(launched_at, timings);
-    Ok(drive(driver, mail, OnDrop::Cancel))
+    Ok(drive(driver, mail, OnDrop::Cancel, traced))
 }
 
 /// Starts the job's task.
-fn drive(driver: Driver, mail: Mail, on_drop: OnDrop) -> Job {
+fn drive(driver: Driver, mail: Mail, on_drop: OnDrop, traced: Span) -> Job {
     let id = driver.id();
     let (reporter, events) = event::channel();
     let (result, outcome) = oneshot::channel();
     let orders = Orders::default();
-    tokio::spawn(driver.reporting(reporter).run(mail, result, orders.clone()));
+    tokio::spawn(driver.reporting(reporter).run(mail, result, orders.clone()).instrument(traced));
     Job::launched(id, events, outcome, orders, on_drop)
 }
 

@@ -12,7 +12,7 @@ use subrosa_protocol::{
     refusal::Code,
     subject::{Namespace, Service},
 };
-use subrosa_transport::{Backoff, Connection, Message, RequestError};
+use subrosa_transport::{Backoff, Connection, Message, RequestError, trace};
 use tokio::time::Instant;
 
 use crate::{CancelToken, LaunchError};
@@ -256,7 +256,7 @@ impl Launchers {
         patience: Duration,
     ) -> Result<Message, LaunchError> {
         let deadline = Instant::now() + patience;
-        let answer = self.connection.request_until(subject, None, payload, deadline).await;
+        let answer = self.connection.request_until(subject, trace::headers(), payload, deadline).await;
         let answer = answer.map_err(|error| match error {
             RequestError::TooLarge { .. } => {
                 LaunchError::Refused { code: Code::TooLarge, message: error.to_string() }

@@ -26,6 +26,7 @@ use curve25519_dalek::{
     scalar::Scalar,
 };
 use serde::{Deserialize, Serialize};
+use subrosa_telemetry::Telemetry;
 use subrosa_worker::{Done, Failure, Job, Launched};
 use tari_bulletproofs_plus::{
     Transcript,
@@ -61,7 +62,7 @@ pub async fn main() -> Result<(), subrosa_worker::Error> {
     if std::env::args().nth(1).as_deref() == Some("health") {
         return subrosa_worker::health();
     }
-    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).try_init();
+    let _telemetry = Telemetry::start("create-proof");
     subrosa_worker::serve("create-proof", run).await
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use subrosa_telemetry::Telemetry;
 use subrosa_worker::{Done, Failure, Job, Launched};
 
 /// What comes back.
@@ -35,6 +36,6 @@ pub async fn main() -> Result<(), subrosa_worker::Error> {
     if std::env::args().nth(1).as_deref() == Some("health") {
         return subrosa_worker::health();
     }
-    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).try_init();
+    let _telemetry = Telemetry::start("echo");
     subrosa_worker::serve("echo", run).await
 }

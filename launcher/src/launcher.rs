@@ -12,7 +12,9 @@ use crate::{
     config::Config,
     error::Error,
     guard::Guard,
+    numbers::Numbers,
     office::{Office, Shared},
+    sample,
     service::Services,
     streams, sweep,
 };
@@ -43,13 +45,16 @@ impl Launcher {
     pub async fn start(config: &Config, guard: &Guard) -> Result<Self, Error> {
         let keys = config.keys()?;
         let health = Health::new();
+        let mut registry = Registry::default();
+        let numbers = Numbers::new(&mut registry);
         let endpoint = match config.health.listen {
-            Some(address) => Some(Endpoint::listen(address, health.clone(), Registry::default()).await?),
+            Some(address) => Some(Endpoint::listen(address, health.clone(), registry).await?),
             None => None,
         };
         let connection = config.nats.connect().await?;
+        numbers.nats.connected(&connection);
         streams::verify(&connection, config).await?;
-        let office: Shared = Arc::new(Office::new(config, keys, connection));
+        let office: Shared = Arc::new(Office::new(config, keys, connection, numbers));
         office.check_rights().await?;
         let (connected, trusted) = (office.connection.clone(), office.clone());
         health.require(move || match connected.is_connected() {
@@ -61,6 +66,12 @@ impl Launcher {
         let backends = Backends::start(&office, guard).await?;
         let services = Services::start(&office, config.max_requests).await?;
         health.watch("sweep", tasks.spawn(sweep::run(office.clone(), sweep.clone())).abort_handle());
+        if endpoint.is_some() {
+            let sampling = sample::run(office.clone(), health.clone(), config.health.sample);
+            let stop = sweep.clone();
+            let sampling = tasks.spawn(async move { stop.run_until_cancelled(sampling).await });
+            health.watch("sample", sampling.abort_handle());
+        }
         let (heeding, stop) = (office.clone(), sweep.clone());
         tasks.spawn(async move { stop.run_until_cancelled(heeding.heed_revocations()).await });
         tracing::info!(workers = config.workers.len(), "launcher ready");
@@ -147,7 +158,8 @@ pub async fn run(config: &Config, guard: &Guard, shutdown: impl Future<Output = 
 pub async fn cancel(config: &Config, job: &JobId) -> Result<&'static str, Error> {
     let keys = config.keys()?;
     let connection = config.nats.connect().await?;
-    let office: Shared = Arc::new(Office::new(config, keys, connection));
+    let numbers = Numbers::new(&mut Registry::default());
+    let office: Shared = Arc::new(Office::new(config, keys, connection, numbers));
     let state = office.cancel_as_operator(job).await?.state();
     office.errands.close();
     if tokio::time::timeout(FAREWELL, office.errands.wait()).await.is_err() {

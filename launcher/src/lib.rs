@@ -24,9 +24,11 @@ pub mod fuzzing {
 }
 pub mod guard;
 mod launcher;
+mod numbers;
 mod office;
 mod quota;
 mod refused;
+mod sample;
 mod service;
 mod status;
 mod streams;

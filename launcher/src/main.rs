@@ -1,13 +1,12 @@
 //! `subrosa-launcher`: see `subrosa-launcher.example.toml` for what it can be told.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, anyhow};
 use clap::{Parser, Subcommand};
 use subrosa_launcher::{Config, Guard, JobId, guard};
-use subrosa_telemetry::{Question, probe};
+use subrosa_telemetry::{Question, Telemetry, probe};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// Admits sealed jobs, queues them, starts workers, and keeps the jobs' histories.
 #[derive(Debug, Parser)]
@@ -61,12 +60,7 @@ fn main() -> ExitCode {
         eprintln!("subrosa-launcher: {}", args.exec());
         return ExitCode::FAILURE;
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let _telemetry = Telemetry::start("subrosa-launcher");
     match start(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

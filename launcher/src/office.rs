@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     config::{Config, Keys, Timing, Worker},
     error::{Error, Trouble},
+    numbers::Numbers,
     quota::Quota,
     workers::Workers,
 };
@@ -49,6 +50,7 @@ pub(crate) struct Office {
     pub(crate) connection: Connection,
     pub(crate) history: History,
     pub(crate) results: Results,
+    pub(crate) numbers: Numbers,
     pub(crate) refused_requests: Tally,
     /// What was delivered to the workers that are started here, and was no good.
     pub(crate) refused_deliveries: Tally,
@@ -91,7 +93,7 @@ pub(crate) enum Written {
 }
 
 impl Office {
-    pub(crate) fn new(config: &Config, keys: Keys, connection: Connection) -> Self {
+    pub(crate) fn new(config: &Config, keys: Keys, connection: Connection, numbers: Numbers) -> Self {
         let office = Self {
             history: History::new(connection.clone(), config.namespace.clone()),
             results: Results::new(connection.clone(), config.namespace.clone()),
@@ -107,8 +109,9 @@ impl Office {
             timing: config.timing,
             quota: Quota::new(config.quota),
             results_age: config.streams.results.max_age.unwrap_or_default(),
-            refused_requests: Tally::new("requests refused"),
-            refused_deliveries: Tally::new("deliveries refused"),
+            refused_requests: numbers.refused_requests.clone(),
+            refused_deliveries: numbers.refused_deliveries.clone(),
+            numbers,
             errands: TaskTracker::new(),
         };
         office.describe_workers();
@@ -301,10 +304,14 @@ impl Office {
         let bytes = record.sign(&self.identity);
         match self.history.append(worker, job, prev, bytes, self.deadline()).await? {
             Commit::Won(stored) => {
+                self.numbers.recorded(&record.event);
                 let last = Last::Known(Snapshot::new(stored.hash(), &record));
                 Ok(Written::Won(Seen { stored: Some(stored), last, record: Some(record) }))
             }
-            Commit::Lost(stored) => Ok(Written::Lost(self.judge(worker, job, stored))),
+            Commit::Lost(stored) => {
+                self.numbers.record_refused();
+                Ok(Written::Lost(self.judge(worker, job, stored)))
+            }
         }
     }
 

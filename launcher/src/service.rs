@@ -15,6 +15,7 @@ use subrosa_protocol::{
     refusal::Code,
     subject::{Service, may_answer},
 };
+use subrosa_transport::trace::{self, TARGET, TraceContext};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -34,6 +35,15 @@ const MAX_ASK_BYTES: usize = 4096;
 enum Ask {
     Launch,
     Other(Service),
+}
+
+impl Ask {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Launch => "launch",
+            Self::Other(service) => service.token(),
+        }
+    }
 }
 
 /// Asks for a job.
@@ -83,11 +93,11 @@ impl Services {
         let slots = Arc::new(Semaphore::new(max_requests));
         let others = [Service::Status, Service::Cancel, Service::Close, Service::Result, Service::Workers];
         for ask in [Ask::Launch].into_iter().chain(others.map(Ask::Other)) {
-            let (name, subject) = match ask {
-                Ask::Launch => ("launch", office.namespace.launch_any()),
-                Ask::Other(service) => (service.token(), office.namespace.service(service)),
+            let subject = match ask {
+                Ask::Launch => office.namespace.launch_any(),
+                Ask::Other(service) => office.namespace.service(service),
             };
-            let builder = services.service.endpoint_builder().name(name).queue_group(NAME);
+            let builder = services.service.endpoint_builder().name(ask.name()).queue_group(NAME);
             let endpoint = builder.add(&subject).await.map_err(failed)?;
             subjects.push(subject);
             let (office, slots) = (office.clone(), slots.clone());
@@ -133,8 +143,12 @@ async fn serve(
             Ok(slot) => {
                 let office = office.clone();
                 tasks.spawn(async move {
-                    let answer = answer(&office, ask, &request).await;
+                    let working = office.numbers.request(ask.name());
+                    let came = TraceContext::read(request.message.headers.as_ref());
+                    let span = tracing::debug_span!(target: TARGET, "request", otel.name = ask.name());
+                    let answer = trace::within(came, span, answer(&office, ask, &request)).await;
                     respond(&office, &request, answer).await;
+                    drop(working);
                     drop(slot);
                 });
             }
@@ -191,6 +205,7 @@ async fn respond(office: &Office, request: &Request, answer: Result<Bytes, Faile
         Ok(body) => return sent(request.respond(Ok(body)).await),
         Err(Failed::Refused(refused)) => refused,
         Err(Failed::Trouble(trouble)) if trouble.is_passing() => {
+            office.numbers.unanswered();
             return tracing::warn!(%trouble, "a request is left unanswered");
         }
         Err(Failed::Trouble(trouble)) => {

@@ -6,12 +6,14 @@
 //! | [`checkpoint`] | a place on a process's way to the server where it is stopped at a message |
 //! | [`chores`] | a worker's function that does what it is told, and is counted |
 //! | [`cluster`] | a cluster of three real servers, whose nodes can be killed and started again |
+//! | [`collector`] | a collector of traces that keeps what it is sent |
 //! | [`eavesdropper`] | everything that the broker carries, and what can be found in it |
 //! | [`flood`] | bad launch requests, as many and as fast as one likes |
 //! | [`container`] | a nats-server in a container |
 //! | [`raw`] | requests to a launcher as bytes, good and bad |
 //! | [`runs`] | how often functions have run |
 //! | [`gate`] | a worker's function that waits until the test lets it go on |
+//! | [`teller`] | a worker's function that says a lot, sealed, and ends in every way |
 //! | [`memory`] | the memory of live processes, and what can be found in it |
 //! | [`metrics`] | health checks and metrics, asked for as an operator's tools do |
 //! | [`python`] | an interpreter with the pinned packages |
@@ -29,6 +31,7 @@
 pub mod checkpoint;
 pub mod chores;
 pub mod cluster;
+pub mod collector;
 pub mod container;
 pub mod eavesdropper;
 pub mod flood;
@@ -41,3 +44,4 @@ pub mod python;
 pub mod raw;
 pub mod relay;
 pub mod runs;
+pub mod teller;

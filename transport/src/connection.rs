@@ -1,6 +1,12 @@
 //! A connection to NATS, and what can be asked over it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_nats::{Client, Event, ServerError, StatusCode, connection::State};
 use bytes::Bytes;
@@ -107,6 +113,8 @@ pub(crate) struct Watch {
     breaks: watch::Sender<u64>,
     /// Rises whenever the connection is made, the first time included.
     made: watch::Sender<u64>,
+    /// How many subjects the server has denied, but for this connection's own.
+    denials: AtomicU64,
     /// Subjects that the server has denied.
     denied: broadcast::Sender<String>,
     /// What this connection's own reply subjects begin with.
@@ -120,6 +128,7 @@ impl Watch {
         Self {
             breaks: watch::Sender::new(0),
             made: watch::Sender::new(0),
+            denials: AtomicU64::new(0),
             denied: broadcast::channel(4096).0,
             inboxes,
             lost: Tally::new("messages lost"),
@@ -140,6 +149,7 @@ impl Watch {
                 Some(subject) => {
                     // Its own inboxes it uses for round trips only, for which a refusal does as well.
                     if !subject.starts_with(&self.inboxes) {
+                        self.denials.fetch_add(1, Ordering::SeqCst);
                         tracing::warn!(subject, "the NATS server denies a subject to this user");
                     }
                     // Nobody may be waiting for it.
@@ -222,6 +232,16 @@ impl Connection {
         self.watch.made.subscribe()
     }
 
+    /// How often the server has denied a subject so far.
+    pub fn denied(&self) -> u64 {
+        self.watch.denials.load(Ordering::SeqCst)
+    }
+
+    /// How often messages came faster than they were read so far, and were lost.
+    pub fn overruns(&self) -> u64 {
+        self.watch.lost.counts().values().sum()
+    }
+
     /// A subject of this connection's own, to be answered at any number of times.
     pub fn inbox(&self) -> Inbox {
         self.router.inbox()
@@ -239,6 +259,21 @@ impl Connection {
         payload: Bytes,
     ) -> Result<(), RequestError> {
         self.send(subject, reply, None, payload).await
+    }
+
+    /// As [`Connection::publish`], with headers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connection::publish`].
+    pub async fn publish_with_headers(
+        &self,
+        subject: &str,
+        reply: Option<&str>,
+        headers: Option<async_nats::HeaderMap>,
+        payload: Bytes,
+    ) -> Result<(), RequestError> {
+        self.send(subject, reply, headers, payload).await
     }
 
     async fn send(

@@ -13,6 +13,7 @@ mod denied;
 mod history;
 mod inbox;
 mod jetstream;
+mod length;
 mod link;
 mod live;
 mod position;
@@ -23,6 +24,11 @@ mod results;
 mod retry;
 mod rights;
 mod tally;
+mod told;
+pub mod trace;
+
+/// The headers of messages.
+pub use async_nats::HeaderMap;
 
 pub use self::{
     absence::{Absences, Found},
@@ -32,6 +38,7 @@ pub use self::{
     denied::Denials,
     history::{Commit, History, HistoryError, Stored},
     inbox::Inbox,
+    length::Length,
     link::{Link, Pending, Subscription},
     live::{Live, LiveTrust},
     position::Position,
@@ -41,4 +48,5 @@ pub use self::{
     results::Results,
     retry::{Backoff, now_ms},
     tally::Tally,
+    told::Told,
 };

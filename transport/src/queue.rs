@@ -12,8 +12,9 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    Backoff, Connection, Denials, HistoryError, Message, RequestError, Subscription,
+    Backoff, Connection, Denials, HistoryError, Message, RequestError, Subscription, Told,
     history::{ApiError, pub_ack},
+    trace::{self, TraceContext},
 };
 
 /// JetStream's error of a full stream, and of a subject that has its one message.
@@ -120,7 +121,7 @@ impl Queue {
         deadline: Instant,
     ) -> Result<Enqueued, HistoryError> {
         let subject = namespace.queue(worker, job);
-        let answer = connection.request_until(&subject, None, request, deadline).await?;
+        let answer = connection.request_until(&subject, trace::headers(), request, deadline).await?;
         match pub_ack(&answer)? {
             Ok(_) => Ok(Enqueued::Queued),
             Err((STREAM_FULL, description)) if description.contains(SUBJECT_FULL) => Ok(Enqueued::Queued),
@@ -244,10 +245,12 @@ impl Queue {
                     refused.wait().await;
                 }
             }
-            if let Some(Message { subject, payload, reply: Some(acker), status: None, .. }) = message {
+            if let Some(Message { subject, payload, reply: Some(acker), status: None, headers }) = message {
                 return Ok(Delivery {
                     subject,
                     payload,
+                    told: Told::read(&acker),
+                    trace: TraceContext::read(headers.as_ref()),
                     acker: Acker { connection: connection.clone(), subject: acker },
                 });
             }
@@ -282,6 +285,10 @@ pub struct Delivery {
     pub subject: String,
     /// The launch request.
     pub payload: Bytes,
+    /// What the server says of it, if it can be understood.
+    pub told: Option<Told>,
+    /// Which trace it came with.
+    pub trace: Option<TraceContext>,
     /// Acknowledges it.
     pub acker: Acker,
 }

@@ -28,6 +28,7 @@ struct Shared {
 struct Counts {
     /// Not logged yet.
     fresh: BTreeMap<&'static str, u64>,
+    all: BTreeMap<&'static str, u64>,
     total: u64,
     /// What comes now is logged later, together.
     is_waiting: bool,
@@ -47,12 +48,18 @@ impl Tally {
     pub fn count(&self, reason: &'static str) {
         let mut counts = self.0.lock();
         *counts.fresh.entry(reason).or_default() += 1;
+        *counts.all.entry(reason).or_default() += 1;
         counts.total += 1;
         if !counts.is_waiting {
             counts.is_waiting = true;
             self.0.log(counts);
             tokio::spawn(self.clone().log_the_rest());
         }
+    }
+
+    /// How many of each so far.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().all.clone()
     }
 
     /// Logs what is not logged yet: to be called when the process ends.
@@ -167,5 +174,6 @@ mod tests {
         assert_eq!(log.lines(), ["count=1 total=40003 reasons=bad: 1"], "at the end nothing is left");
         tally.log();
         assert_eq!(log.lines(), [""; 0]);
+        assert_eq!(tally.counts(), BTreeMap::from([("bad", 20_002), ("worse", 20_001)]));
     }
 }

@@ -17,7 +17,7 @@ use subrosa_protocol::{
     policy::{Mode, ModeError, Policy, PolicyError},
     subject::{Namespace, SubjectError},
 };
-use subrosa_transport::{ApiPrefix, Connect, Live, LiveTrust};
+use subrosa_transport::{ApiPrefix, Connect, Live, LiveTrust, trace::TraceContext};
 use thiserror::Error;
 
 /// Who this worker is, where it listens, and how long it waits.
@@ -58,6 +58,8 @@ pub struct Config {
     pub timing: Timing,
     /// The one job to run; none for a resident worker.
     pub one_job: Option<OneJob>,
+    /// The trace that the one job's launcher has started this process in.
+    pub trace: Option<TraceContext>,
     /// Where a resident worker answers health checks and tells its numbers; nowhere by default. Whoever reaches
     /// the address is answered.
     pub health: Option<SocketAddr>,
@@ -175,6 +177,7 @@ impl Config {
             slots: 16,
             timing: Timing::default(),
             one_job: None,
+            trace: None,
             health: None,
         }
     }
@@ -212,6 +215,9 @@ impl Config {
         }
         config.one_job = OneJob::from_env()?;
         config.health = health_from_env()?;
+        // Nothing depends on it: what is no trace is left alone.
+        let parent = text("TRACEPARENT").ok().flatten().unwrap_or_default();
+        config.trace = TraceContext::parse(&parent, text("TRACESTATE").ok().flatten().as_deref());
         Ok(config)
     }
 }

@@ -10,7 +10,10 @@ use subrosa_protocol::{
     refusal::Code,
     subject::job_in,
 };
-use subrosa_transport::{Delivery, Found, HistoryError, RequestError, now_ms, probe};
+use subrosa_transport::{
+    Delivery, Found, HistoryError, RequestError, now_ms, probe,
+    trace::{self, TARGET},
+};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -188,11 +191,20 @@ async fn decide(
                         let Ok((request, signers)) = checked.into_signed() else { return Ok(()) };
                         warn(job, verdict.ok().flatten());
                         tracing::info!(job = short(job), attempt = number.get(), "job taken");
+                        process.numbers.taken(number.get(), delivery);
                         let line = hold.line.clone();
                         let work = (request.job().clone(), signers);
-                        let outcome =
+                        let span = tracing::debug_span!(
+                            target: TARGET, "attempt", job = short(job), attempt = number.get()
+                        );
+                        let run = async {
+                            if let Some(told) = delivery.told {
+                                trace::past("queue", told.stored_ms);
+                            }
                             attempt::run(process, function, work, (holder, record), hold, draining.clone())
-                                .await;
+                                .await
+                        };
+                        let outcome = trace::within(delivery.trace.clone(), span, run).await;
                         tracing::info!(job = short(job), attempt = number.get(), ?outcome, "job left");
                         // The newest delivery is the one to acknowledge.
                         let acker = line.borrow().acker.clone();

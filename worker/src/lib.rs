@@ -56,6 +56,7 @@ pub mod fuzzing {
 mod health;
 mod held;
 mod job;
+mod numbers;
 mod panics;
 mod process;
 mod resident;

@@ -16,7 +16,7 @@ use subrosa_transport::{
 };
 use tokio::{runtime::Handle, time::Instant};
 
-use crate::{Timing, held::Held};
+use crate::{Timing, held::Held, numbers::Numbers};
 
 /// The process: its name, its key, its connection, and the attempts that it holds.
 pub(crate) struct Process {
@@ -34,6 +34,7 @@ pub(crate) struct Process {
     pub(crate) held: Held,
     /// Jobs that were delivered and have no record.
     pub(crate) absences: Absences,
+    pub(crate) numbers: Numbers,
     /// Deliveries that were no good.
     pub(crate) refused: Tally,
     /// Where the worker's functions run: not where the connection is served, so that a busy function
@@ -105,11 +106,18 @@ impl Process {
         let before_ms = prev.and_then(|prev| Record::time_in(&prev.bytes)).unwrap_or_default();
         let at_ms = now_ms().max(before_ms);
         let record = Record { job: *job, at_ms, attempt, prev: prev.map(Stored::hash), event };
+        let numbers = &self.numbers;
         let bytes = record.sign_certified(&self.identity, self.cert.get().as_deref());
         let deadline = self.record_deadline();
         Ok(match self.history.append(&self.name, job, prev, bytes, deadline).await? {
-            Commit::Won(stored) => Written::Won(stored),
-            Commit::Lost(stored) => Written::Lost(self.judge(job, stored)),
+            Commit::Won(stored) => {
+                numbers.recorded(&record.event);
+                Written::Won(stored)
+            }
+            Commit::Lost(stored) => {
+                numbers.record_refused();
+                Written::Lost(self.judge(job, stored))
+            }
         })
     }
 

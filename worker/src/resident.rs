@@ -34,6 +34,7 @@ pub(crate) async fn serve(
         running.spawn(slot(process.clone(), function.clone(), queue.another(), draining.clone()));
     }
     tracing::info!(worker = %process.name, slots, "worker ready");
+    process.numbers.slots(slots);
     health.started();
     let mut served = Ok(());
     let too_late = async {
@@ -86,6 +87,7 @@ async fn slot(
             () = draining.cancelled() => return Ok(()),
             delivery = next(&process, &mut queue) => delivery?,
         };
+        process.numbers.delivered(&delivery);
         if timeout(BEGIN, process.can_begin()).await.is_err() {
             tracing::error!("NOT TAKEN: functions that never yield keep all threads of this worker busy");
             delivery.acker.nak(Duration::ZERO).await;

@@ -5,7 +5,10 @@ use std::{future::Future, pin::Pin, sync::Arc, thread, time::Duration};
 use rand::{rand_core::UnwrapErr, rngs::SysRng};
 use subrosa_protocol::id::{Instance, WorkerName};
 use subrosa_telemetry::{Endpoint, Health, metrics::registry::Registry};
-use subrosa_transport::{Absences, History, Results, Tally, now_ms};
+use subrosa_transport::{
+    Absences, History, Results, now_ms,
+    trace::{self, TARGET},
+};
 use tokio::{
     runtime::{Builder, Handle},
     signal::unix::{SignalKind, signal},
@@ -16,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, Done, Error, Failure, Job, Launched, control, health,
     held::Held,
+    numbers::Numbers,
     panics,
     process::{Process, Shared},
     resident, single,
@@ -162,12 +166,16 @@ async fn run(
         .vouched(&config.identity.thumbprint(), &name, config.cert.get().as_deref(), now_ms())
         .map_err(|reason| Error::Untrusted { reason })?;
     let health = Health::new();
+    let labels = [("worker".into(), name.to_string().into())];
+    let mut registry = Registry::with_labels(labels.into_iter());
+    let numbers = Numbers::new(&mut registry);
     // A process per job comes and goes, and its launcher looks after it.
     let _endpoint = match config.health.filter(|_| config.one_job.is_none()) {
-        Some(address) => Some(Endpoint::listen(address, health.clone(), Registry::default()).await?),
+        Some(address) => Some(Endpoint::listen(address, health.clone(), registry).await?),
         None => None,
     };
     let connection = config.nats.connect().await?;
+    numbers.nats.connected(&connection);
     let process: Shared = Arc::new(Process {
         instance: Instance::random(&mut UnwrapErr(SysRng)),
         identity: config.identity,
@@ -180,7 +188,8 @@ async fn run(
         timing: config.timing,
         held: Held::default(),
         absences: Absences::default(),
-        refused: Tally::new("deliveries refused"),
+        refused: numbers.refused.clone(),
+        numbers,
         name,
         connection,
         functions,
@@ -195,7 +204,11 @@ async fn run(
     let trust = process.trust.clone();
     let watch = tokio::spawn(async move { trust.watch().await });
     let served = match &config.one_job {
-        Some(one) => single::serve(&process, &function, one, &draining).await,
+        Some(one) => {
+            let span = tracing::debug_span!(target: TARGET, "attempt", attempt = one.attempt.get());
+            let served = single::serve(&process, &function, one, &draining);
+            trace::within(config.trace, span, served).await
+        }
         None => resident::serve(&process, &function, config.slots, &draining, &health).await,
     };
     listener.abort();

@@ -11,7 +11,7 @@ use subrosa_protocol::{
     subject::may_answer,
     wire::{self, ErrorMember, Json, Kind, SealError},
 };
-use subrosa_transport::now_ms;
+use subrosa_transport::{now_ms, trace};
 
 use super::{Driver, Over, Session, Taken};
 use crate::{
@@ -214,7 +214,9 @@ impl Driver {
     async fn publish(&self, envelope: Vec<u8>, to: &[String]) {
         let envelope = bytes::Bytes::from(envelope);
         for reply in to {
-            if let Err(error) = self.client.connection.publish(reply, None, envelope.clone()).await {
+            let (connection, headers) = (&self.client.connection, trace::headers());
+            let sent = connection.publish_with_headers(reply, None, headers, envelope.clone()).await;
+            if let Err(error) = sent {
                 tracing::debug!(%error, "an answer was not sent");
             }
         }

@@ -52,9 +52,14 @@ impl Started {
     /// Starts a child for one attempt, and returns when it is gone.
     pub(super) async fn run(&self, request: &LaunchRequest, child: &Child, hold: &Hold) -> Gone {
         let job = *request.job().id();
+        let numbers = &self.office.numbers;
+        let _lives = numbers.child(&self.name, child.attempt.get());
         let mut running = match self.begin_held(request, child, hold).await {
             Ok(running) => running,
-            Err(why) => return Gone::Ended(Some(why)),
+            Err(why) => {
+                numbers.not_started(&self.name);
+                return Gone::Ended(Some(why));
+            }
         };
         tracing::info!(job = short(&job), worker = %self.name, attempt = child.attempt.get(), "started");
         let mut watched = Watched {

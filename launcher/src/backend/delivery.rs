@@ -12,7 +12,10 @@ use subrosa_protocol::{
     refusal::Code,
     subject::job_in,
 };
-use subrosa_transport::{Delivery, Found, now_ms, probe};
+use subrosa_transport::{
+    Delivery, Found, now_ms, probe,
+    trace::{self, TARGET},
+};
 
 use super::{Started, child::Gone, held::Hold};
 use crate::{
@@ -74,8 +77,15 @@ impl Puller {
         &self.started.office
     }
 
+    /// Deals with a delivery, in the trace that it came with.
+    pub(super) async fn received(&self, delivery: Delivery) {
+        self.office().numbers.delivered(self.name(), &delivery);
+        let span = tracing::debug_span!(target: TARGET, "delivery", worker = %self.name());
+        trace::within(delivery.trace.clone(), span, self.handle(delivery)).await;
+    }
+
     /// Deals with a delivery until its message is acked, given back, or let lapse.
-    pub(super) async fn handle(&self, delivery: Delivery) {
+    async fn handle(&self, delivery: Delivery) {
         // Nothing else can lie under the consumer's subjects.
         let refused = &self.office().refused_deliveries;
         let Some(job) = job_in(&delivery.subject) else {

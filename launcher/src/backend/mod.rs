@@ -106,7 +106,7 @@ async fn pull(puller: Puller, mut queue: Queue) {
         match delivery {
             Ok(delivery) => {
                 backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
-                puller.handle(delivery).await;
+                puller.received(delivery).await;
             }
             Err(error) => {
                 tracing::error!(worker = %puller.name(), %error, "no jobs can be pulled");

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use subrosa_protocol::{id::Attempt, launch::LaunchRequest};
+use subrosa_transport::trace;
 
 use subrosa_transport::ApiPrefix;
 
@@ -56,6 +57,10 @@ impl Started {
         }
         if let Some(prefix) = &self.per_job.inbox_prefix {
             variables.push(("SUBROSA_INBOX_PREFIX", prefix.clone()));
+        }
+        if let Some(context) = trace::current() {
+            variables.push(("TRACEPARENT", context.traceparent().to_owned()));
+            variables.extend(context.tracestate().map(|state| ("TRACESTATE", state.to_owned())));
         }
         variables
     }

@@ -34,6 +34,8 @@ struct Entry {
     due_ms: u64,
     /// How long to wait after the next look.
     wait_ms: u64,
+    /// Since when it is queued, if it is, in Unix milliseconds.
+    queued_ms: Option<u64>,
 }
 
 /// What a record says, whoever says it.
@@ -64,6 +66,17 @@ impl Index {
         self.jobs.len()
     }
 
+    /// Since when the job waits that is queued longest, of each worker, in Unix milliseconds.
+    pub(super) fn oldest_queued(&self) -> HashMap<WorkerName, u64> {
+        let mut oldest = HashMap::new();
+        for ((worker, _), entry) in &self.jobs {
+            let Some(queued_ms) = entry.queued_ms else { continue };
+            let oldest = oldest.entry(worker.clone()).or_insert(queued_ms);
+            *oldest = queued_ms.min(*oldest);
+        }
+        oldest
+    }
+
     /// A message passes by. `has_ended` says whether it is a record that counts, and ends the job; it is
     /// asked only of a message that says so.
     pub(super) fn see(&mut self, key: Key, message: &[u8], now_ms: u64, has_ended: impl Fn() -> bool) {
@@ -76,6 +89,7 @@ impl Index {
             (Some(_), None) => true,
             (None, _) => false,
         };
+        let is_queued = hint.as_ref().is_some_and(|hint| hint.event == "queued");
         let age_ms = match hint.as_ref().map(|hint| hint.event.as_str()) {
             Some("queued") => self.ages.queued_ms,
             Some("taken" | "running") => self.ages.open_ms,
@@ -88,7 +102,8 @@ impl Index {
         };
         let at_ms = hint.map_or(0, |hint| hint.at_ms.get()).min(now_ms);
         let due_ms = if chained { at_ms.saturating_add(age_ms).saturating_add(1) } else { 0 };
-        self.jobs.insert(key, Entry { hash, due_ms, wait_ms: self.ages.queued_ms });
+        let queued_ms = is_queued.then_some(at_ms);
+        self.jobs.insert(key, Entry { hash, due_ms, wait_ms: self.ages.queued_ms, queued_ms });
     }
 
     /// The jobs that are to be looked at now, at most `most`, those that have waited longest first.
@@ -162,6 +177,19 @@ mod tests {
         index.see(key("a"), &message("taken", NOW_MS, Some(&first)), NOW_MS, || true);
         assert!(index.due(NOW_MS + 600_000, 9).is_empty());
         assert_eq!(index.due(NOW_MS + 600_001, 9), [key("a")]);
+    }
+
+    #[test]
+    fn the_oldest_is_told_of_each_worker_while_it_is_queued() {
+        let mut index = Index::new(AGES);
+        let first = message("queued", 1000, None);
+        let other = |text: &str| ("a".parse().unwrap(), JobId::of(text.as_bytes()));
+        index.see(other("1"), &first, NOW_MS, || true);
+        index.see(other("2"), &message("queued", 2000, None), NOW_MS, || true);
+        index.see(key("b"), &message("running", 500, None), NOW_MS, || true);
+        assert_eq!(index.oldest_queued(), HashMap::from([("a".parse().unwrap(), 1000)]));
+        index.see(other("1"), &message("taken", 3000, Some(&first)), NOW_MS, || true);
+        assert_eq!(index.oldest_queued(), HashMap::from([("a".parse().unwrap(), 2000)]));
     }
 
     #[test]

@@ -92,6 +92,7 @@ async fn follow(office: &Shared, consumers: &mut Consumers) -> Result<(), Histor
             () = office.connection.broken_since(breaks) => return Ok(()),
             () = tokio::time::sleep_until(next) => {
                 consumers.look(office).await;
+                office.numbers.open(index.len(), index.oldest_queued());
                 sweep_once(office, &mut index).await;
                 office.quota.prune(now_ms());
                 // Several launchers should not act at the same instant.

@@ -218,3 +218,117 @@ async fn only_what_is_offered_is_answered() {
     drop(silent);
     lab.stop().await;
 }
+
+#[tokio::test]
+async fn the_numbers_move_with_the_jobs() {
+    let lab = lab().await;
+    lab.configure(|config| {
+        config["timing"].as_table_mut().unwrap().insert("sweep".to_owned(), "1s".into());
+    });
+    let (_launcher, at_launcher) = launcher(&lab).await;
+    let mut command = lab.worker_command(gate::WORKER, GATED);
+    command.env("SUBROSA_HEALTH_LISTEN", LISTEN).env("SUBROSA_SLOTS", "1");
+    let mut first = Running::start(command);
+    let at_first = Endpoint::of(&mut first).await;
+    at_launcher.until(200, "ready").await;
+    at_first.until(200, "ready").await;
+    let (client, gate) = (lab.client().await, Gate::new().await);
+    let launch = async || client.job(gate::WORKER).payload_value(gate.payload()).launch().await.unwrap();
+
+    // One job runs, and another one waits.
+    let (runs, visitor) = (launch().await, gate.arrival().await);
+    let waits = launch().await;
+    let (runs_id, waits_id) = (*runs.id(), *waits.id());
+    let gated = [r#"worker="gated""#];
+    let queue = at_launcher.numbers_once("a job waits", |numbers| {
+        let is = |name: &str, value: f64| numbers.sum(name, &gated) == value;
+        is("subrosa_queue_pending", 1.0)
+            && is("subrosa_queue_in_flight", 1.0)
+            && numbers.sum("subrosa_jobs_open", &[]) == 2.0
+            && numbers.sum("subrosa_queue_oldest_age_seconds", &gated) > 0.0
+    });
+    let queue = queue.await;
+    assert_eq!(queue.sum("subrosa_launcher_records_total", &[r#"state="queued""#]), 2.0);
+    assert_eq!(queue.sum("subrosa_launcher_request_duration_seconds_count", &[r#"service="launch""#]), 2.0);
+    assert_eq!(queue.sum("subrosa_nats_connected", &[]), 1.0);
+    let numbers = at_first.numbers().await;
+    assert_eq!(numbers.sum("subrosa_worker_in_flight", &gated), 1.0);
+    assert_eq!(numbers.sum("subrosa_worker_slots", &gated), 1.0);
+
+    // The worker is lost with its job, and another one takes it over, as well as the one that waits.
+    first.signal(Signal::KILL);
+    visitor.is_gone().await;
+    first.ends().await;
+    let (_second, at_second) = worker(&lab).await;
+    gate.arrival().await.go_on().await;
+    gate.arrival().await.go_on().await;
+    let attempts = [runs, waits].map(|job| patiently(job.result::<u16>()));
+    let [runs, waits] = attempts;
+    assert_eq!((runs.await.unwrap().attempt, waits.await.unwrap().attempt), (2, 1));
+    patiently(client.close()).await;
+    let numbers = at_second.numbers_once("both are closed", |numbers| {
+        numbers.sum("subrosa_worker_attempts_total", &[r#"outcome="closed""#]) == 2.0
+    });
+    let numbers = numbers.await;
+    for (name, labels, expected) in [
+        ("subrosa_worker_takeovers_total", "", 1.0),
+        ("subrosa_worker_in_flight", "", 0.0),
+        ("subrosa_worker_records_total", r#"state="closed""#, 2.0),
+        ("subrosa_worker_phase_duration_seconds_count", r#"phase="queue""#, 1.0),
+        ("subrosa_worker_phase_duration_seconds_count", r#"phase="options""#, 2.0),
+        ("subrosa_worker_phase_duration_seconds_count", r#"phase="ready""#, 2.0),
+        ("subrosa_worker_phase_duration_seconds_count", r#"phase="run""#, 2.0),
+        ("subrosa_worker_phase_duration_seconds_count", r#"phase="done""#, 2.0),
+    ] {
+        assert_eq!(numbers.sum(name, &[labels]), expected, "{name} {labels}: {numbers:#?}");
+    }
+    assert!(numbers.sum("subrosa_worker_deliveries_total", &[]) >= 2.0);
+    assert!(numbers.sum("subrosa_worker_redeliveries_total", &[]) >= 1.0);
+
+    // A launch that is refused is counted, and named by its code only.
+    let connection = lab.connection().await;
+    let refused = subrosa_tests::raw::ask(&connection, "subrosa.v1.launch.gated", "no request").await;
+    assert_eq!(refused.unwrap_err().code, "bad_request");
+    let told = at_launcher.numbers_once("the queue is empty", |numbers| {
+        numbers.sum("subrosa_queue_pending", &gated) == 0.0 && numbers.sum("subrosa_jobs_open", &[]) == 0.0
+    });
+    let told = told.await;
+    assert_eq!(told.sum("subrosa_launcher_requests_refused_total", &[r#"code="bad_request""#]), 1.0);
+    assert!(!told.has("subrosa_queue_oldest_age_seconds"), "nothing waits");
+    for numbers in [&told, &numbers] {
+        for value in numbers.label_values() {
+            for id in [runs_id, waits_id].map(|id| id.to_string()) {
+                assert!(!value.contains(&id[..8]), "{value}");
+            }
+        }
+    }
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn children_are_counted_and_takeovers() {
+    let lab = lab().await;
+    lab.configure(|config| {
+        let workers = vec![lab.started(gate::WORKER, &[GATED])];
+        config.insert("worker".to_owned(), workers.into());
+    });
+    let (_launcher, endpoint) = launcher(&lab).await;
+    endpoint.until(200, "ready").await;
+    let (client, gate) = (lab.client().await, Gate::new().await);
+    let job = client.job(gate::WORKER).payload_value(gate.payload()).launch().await.unwrap();
+    let first = gate.arrival().await;
+    let gated = [r#"worker="gated""#];
+    assert_eq!(endpoint.numbers().await.sum("subrosa_launcher_children", &gated), 1.0);
+    subrosa_tests::processes::signal(first.pid, Signal::KILL);
+    first.is_gone().await;
+    gate.arrival().await.go_on().await;
+    assert_eq!(patiently(job.result::<u16>()).await.unwrap().attempt, 2);
+    patiently(client.close()).await;
+    let numbers = endpoint
+        .numbers_once("no child is left", |numbers| numbers.sum("subrosa_launcher_children", &gated) == 0.0);
+    let numbers = numbers.await;
+    assert_eq!(numbers.sum("subrosa_launcher_starts_total", &gated), 2.0);
+    assert_eq!(numbers.sum("subrosa_launcher_takeovers_total", &gated), 1.0);
+    assert_eq!(numbers.sum("subrosa_launcher_start_failures_total", &gated), 0.0);
+    lab.stop().await;
+}

@@ -67,6 +67,7 @@ impl Attempt {
 
     /// Writes what the session came to, and says what is to become of the message.
     pub(super) async fn conclude(&self, failure: Option<&ErrorMember>) -> Outcome {
+        drop(self.state().run.take());
         let stage = self.stage().take();
         let interrupt = self.interrupted();
         let stopped = interrupt.as_ref().map(Interrupt::stopped);

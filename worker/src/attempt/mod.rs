@@ -19,7 +19,7 @@ use subrosa_protocol::{
     session::{PeerError, worker::Offer},
     wire::{Event, Kind},
 };
-use subrosa_transport::Stored;
+use subrosa_transport::{HeaderMap, Stored};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::run::run;
 use self::stage::Stage;
-use crate::process::Shared;
+use crate::{numbers::Timed, process::Shared};
 
 /// Messages that are sealed and not yet published.
 const OUTBOX: usize = 256;
@@ -87,6 +87,8 @@ struct State {
     times: Times,
     /// The step that is not answered yet.
     outstanding: Option<(Kind, Bytes)>,
+    /// The function works on the payload.
+    run: Option<Timed>,
 }
 
 /// A sealed message, on its way out.
@@ -94,6 +96,8 @@ struct Outgoing {
     kind: Kind,
     envelope: Bytes,
     reply: Option<String>,
+    /// Which trace it belongs to.
+    headers: Option<HeaderMap>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -114,7 +118,7 @@ impl Attempt {
             holder,
             cancelled: CancellationToken::new(),
             stage: Mutex::new(Stage::Offer(offer)),
-            state: Mutex::new(State { last: taken, looked: now, times, outstanding: None }),
+            state: Mutex::new(State { last: taken, looked: now, times, outstanding: None, run: None }),
             outbox,
             interrupt: watch::Sender::new(None),
             payload_arrived: watch::Sender::new(None),
@@ -170,7 +174,8 @@ impl Attempt {
         // While the stage is locked, so that records are published in the order of their numbers.
         match sealed {
             Ok(envelope) => {
-                place.send(Outgoing { kind: Kind::Event, envelope: envelope.into(), reply: None })
+                let (kind, envelope) = (Kind::Event, envelope.into());
+                place.send(Outgoing { kind, envelope, reply: None, headers: None });
             }
             Err(error) => tracing::debug!(%error, "an event was not sealed"),
         }
@@ -179,10 +184,12 @@ impl Attempt {
 
 /// Publishes what an attempt seals, in that order.
 async fn publish(process: Shared, job: Job, mut outgoing: mpsc::Receiver<Outgoing>) {
-    while let Some(Outgoing { kind, envelope, reply }) = outgoing.recv().await {
+    while let Some(Outgoing { kind, envelope, reply, headers }) = outgoing.recv().await {
         let Some(token) = kind.token() else { continue };
         let subject = job.description().reply.subject(job.id(), token);
-        if let Err(error) = process.connection.publish(&subject, reply.as_deref(), envelope).await {
+        let sent =
+            process.connection.publish_with_headers(&subject, reply.as_deref(), headers, envelope).await;
+        if let Err(error) = sent {
             tracing::debug!(%error, "a message was not published");
         }
     }

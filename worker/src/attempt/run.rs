@@ -12,7 +12,7 @@ use subrosa_protocol::{
     session::worker::{Offer, Setup, SetupError},
     wire::ErrorMember,
 };
-use subrosa_transport::Stored;
+use subrosa_transport::{Stored, trace};
 use tokio::{
     sync::watch,
     time::{Instant, interval_at, sleep, sleep_until, timeout},
@@ -30,6 +30,20 @@ use crate::{
 
 /// Runs the function for an attempt whose `taken` is accepted, to its recorded end.
 pub(crate) async fn run(
+    process: &Shared,
+    function: &Function,
+    work: (Job, Signers),
+    held: (Holder, Stored),
+    hold: Hold,
+    draining: CancellationToken,
+) -> Outcome {
+    let _runs = process.numbers.runs();
+    let outcome = run_held(process, function, work, held, hold, draining).await;
+    process.numbers.left(outcome);
+    outcome
+}
+
+async fn run_held(
     process: &Shared,
     function: &Function,
     (job, signers): (Job, Signers),
@@ -88,7 +102,7 @@ async fn refuse(process: &Shared, job: &Job, taken: &Stored, holder: Holder, err
 async fn work(attempt: &Arc<Attempt>, function: &Function) -> Option<ErrorMember> {
     let (function, job) = (function.clone(), job::Job::new(attempt.clone()));
     // Called on its own task: what it does before its first await may panic or take long as well.
-    let mut task = attempt.process.functions.spawn(async move { function(job).await });
+    let mut task = attempt.process.functions.spawn(trace::carry(async move { function(job).await }));
     let mut interrupt = attempt.interrupt.subscribe();
     let limit = Duration::from_millis(attempt.job.description().timeout_ms);
     let patience = 2 * (attempt.process.timing.options + attempt.process.timing.ready);

@@ -12,7 +12,7 @@ use subrosa_protocol::{
     session::worker::{Issue, NotSent, Sent, input_fits},
     wire::{Body, Kind, Opened},
 };
-use subrosa_transport::now_ms;
+use subrosa_transport::{now_ms, trace};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     Failure,
+    numbers::Phase,
     process::{Written, sequence, short},
 };
 
@@ -45,7 +46,8 @@ impl Attempt {
             Stage::Offer(offer) => sealed(offer.options(parameters), Stage::AwaitOptions, Stage::Offer),
             other => (other, Err(Failure::interrupted())),
         })?;
-        let opened = self.exchange(Kind::Options, envelope, self.process.timing.options).await?;
+        let answer = self.exchange(Kind::Options, envelope, self.process.timing.options);
+        let opened = self.process.numbers.phase(Phase::Options, answer).await?;
         self.state().times.options_ms = now();
         Ok(opened)
     }
@@ -57,7 +59,8 @@ impl Attempt {
             Stage::HasOptions(state) => sealed(state.ready(body), Stage::AwaitPayload, Stage::HasOptions),
             other => (other, Err(Failure::interrupted())),
         })?;
-        let opened = self.exchange(Kind::Ready, envelope, self.process.timing.ready).await?;
+        let answer = self.exchange(Kind::Ready, envelope, self.process.timing.ready);
+        let opened = self.process.numbers.phase(Phase::Ready, answer).await?;
         if let Some(input) = &self.job.description().input
             && !input_fits(input, opened.head().salt.as_ref(), opened.body())
         {
@@ -66,12 +69,14 @@ impl Attempt {
         self.state().times.payload_ms = now();
         self.payload_arrived.send_replace(Some(Instant::now()));
         self.record_running().await?;
+        self.state().run = Some(self.process.numbers.begin(Phase::Run));
         Ok(opened)
     }
 
     /// Sends the result, and waits until the client has it.
     pub(crate) async fn done(&self, result: impl Body) -> Result<(), Failure> {
         let finished_ms = now_ms();
+        drop(self.state().run.take());
         let started_ms = {
             let times = &mut self.state().times;
             times.done_ms = Int::try_from(finished_ms).ok();
@@ -86,7 +91,8 @@ impl Attempt {
             }
             other => (other, Err(Failure::interrupted())),
         })?;
-        self.exchange(Kind::Done, envelope, self.process.timing.done).await.map(|_| ())
+        let answer = self.exchange(Kind::Done, envelope, self.process.timing.done);
+        self.process.numbers.phase(Phase::Done, answer).await.map(|_| ())
     }
 
     /// Moves the session by sealing a step.
@@ -117,6 +123,7 @@ impl Attempt {
         let deadline = Instant::now() + patience;
         let mut wait = RESEND;
         let mut resend = Instant::now();
+        let headers = trace::headers();
         loop {
             tokio::select! {
                 biased;
@@ -133,7 +140,8 @@ impl Attempt {
                 Ok(()) = reconnects.changed() => (wait, resend) = (RESEND, Instant::now()),
                 () = sleep_until(resend) => {
                     let reply = Some(inbox.subject().to_owned());
-                    let sent = self.outbox.try_send(Outgoing { kind, envelope: envelope.clone(), reply });
+                    let (envelope, headers) = (envelope.clone(), headers.clone());
+                    let sent = self.outbox.try_send(Outgoing { kind, envelope, reply, headers });
                     resend = Instant::now() + if sent.is_ok() { wait } else { CROWDED };
                     wait = if sent.is_ok() { (wait * 2).min(RESEND_MAX) } else { wait };
                 }
