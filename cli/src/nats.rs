@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use subrosa_client::Namespace;
-use subrosa_transport::{ApiPrefix, Connect, Connection};
+use subrosa_transport::{ApiPrefix, Connect, Connection, Tls};
 
 use crate::exit::Failure;
 
@@ -31,6 +31,15 @@ pub(crate) struct Nats {
     /// The prefix of JetStream's API, where it is another than $JS.API
     #[arg(long, value_name = "PREFIX", env = "SUBROSA_NATS_API_PREFIX")]
     api_prefix: Option<ApiPrefix>,
+    /// TLS: the authorities that certify the server, as PEM; this machine's, if left out
+    #[arg(long, value_name = "FILE", env = "SUBROSA_NATS_CA")]
+    tls_ca: Option<PathBuf>,
+    /// TLS: a certificate of one's own, as PEM
+    #[arg(long, value_name = "FILE", env = "SUBROSA_NATS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// TLS: the private key of that certificate, as PEM
+    #[arg(long, value_name = "FILE", env = "SUBROSA_NATS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// The first token of every subject
     #[arg(long, value_name = "TOKEN", env = "SUBROSA_NAMESPACE", default_value = "subrosa")]
     pub(crate) namespace: Namespace,
@@ -45,11 +54,19 @@ impl Nats {
         Duration::from_secs(self.patience)
     }
 
+    /// The files for TLS.
+    pub(crate) fn tls(&self) -> Tls {
+        let mut tls = Tls::default();
+        (tls.ca, tls.cert, tls.key) = (self.tls_ca.clone(), self.tls_cert.clone(), self.tls_key.clone());
+        tls
+    }
+
     /// Connects as `name`.
     pub(crate) async fn connect(&self, name: &str) -> Result<Connection, Failure> {
         let mut connect = Connect::new(&self.url, name);
         connect.credentials.clone_from(&self.creds);
         connect.inbox_prefix = Some(self.inbox_prefix.clone());
+        connect.tls = self.tls();
         connect.api_prefix = self.domain.as_ref().or(self.api_prefix.as_ref()).cloned().unwrap_or_default();
         connect.deadline = Some(self.patience());
         Ok(connect.connect().await?)

@@ -13,7 +13,7 @@ use subrosa_protocol::{
     launch::LaunchRequest,
     subject::{Namespace, ReplyPrefix},
 };
-use subrosa_transport::{Connection, LiveTrust};
+use subrosa_transport::{Connection, LiveTrust, Tls};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -107,9 +107,17 @@ impl Connect {
         self
     }
 
-    /// A NATS credentials file.
+    /// A NATS credentials file. It is read again whenever the connection is made anew, unless there are
+    /// [`Connect::nats_options`].
     pub fn credentials(mut self, path: impl Into<PathBuf>) -> Self {
         self.nats.credentials = Some(path.into());
+        self
+    }
+
+    /// The files for TLS, which are read again whenever the connection is made anew. With any of them there is no
+    /// connection without TLS.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.nats.tls = tls;
         self
     }
 
@@ -157,7 +165,10 @@ impl Connect {
         if let Some(revoked) = self.revoked_file {
             trust = trust.with_revoked_file(revoked)?;
         }
-        let connection = self.nats.connect_with(self.options.unwrap_or_default()).await?;
+        let connection = match self.options {
+            Some(options) => self.nats.connect_with(options).await?,
+            None => self.nats.connect().await?,
+        };
         let messages = connection.subscribe(&reply.any()).await?;
         let dispatch = Dispatch::start(messages, connection.reconnects());
         let launchers = Launchers::new(connection.clone(), self.namespace.clone());
@@ -278,6 +289,12 @@ impl Client {
     /// The token of `subrosa.v1.client.<token>` that this client listens under.
     pub fn reply_token(&self) -> &str {
         self.0.reply.token()
+    }
+
+    /// Makes the connection anew if the files that it is made with, credentials and TLS, have changed. What is under
+    /// way goes on over the new one.
+    pub async fn renew_connection(&self) {
+        self.0.connection.renew().await;
     }
 
     /// Waits until the end of every finished job is recorded, for 30 s by default. To be called before the

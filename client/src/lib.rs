@@ -48,6 +48,8 @@ pub use subrosa_protocol::{
     wire::LogLevel,
 };
 
+pub use subrosa_transport::Tls;
+
 pub use self::{
     cancel::{CancelToken, Canceller},
     client::{Client, Connect, Timing},

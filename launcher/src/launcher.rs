@@ -107,8 +107,8 @@ impl Launcher {
     }
 }
 
-/// Runs a launcher until `shutdown`. On SIGHUP, it reads its trust, revocation and signers files again; what
-/// cannot be used is logged, and what was read before still holds.
+/// Runs a launcher until `shutdown`. On SIGHUP, it reads its trust, revocation and signers files again, and those of the connection;
+/// what cannot be used is logged, and what was read before still holds.
 ///
 /// ```no_run
 /// # // It takes a server.
@@ -138,6 +138,7 @@ pub async fn run(config: &Config, guard: &Guard, shutdown: impl Future<Output = 
     let reload = async {
         while hangup.recv().await.is_some() {
             office.reload();
+            office.connection.renew().await;
         }
         std::future::pending().await
     };

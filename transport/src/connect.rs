@@ -10,12 +10,17 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectOptions, ReconnectToServer, Server, ServerAddr, ServerInfo};
+use async_nats::{Client, ConnectOptions, Event, ReconnectToServer, Server, ServerAddr, ServerInfo};
 use rand::{RngExt as _, seq::IndexedRandom as _};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::{ApiPrefix, Backoff, Connection, Link, RequestError, connection::Watch, credentials};
+use crate::{
+    ApiPrefix, Backoff, Connection, Link, RequestError, Tls,
+    connection::Watch,
+    credentials,
+    files::{Files, with_credentials},
+};
 
 /// How a connection is made.
 ///
@@ -39,8 +44,11 @@ use crate::{ApiPrefix, Backoff, Connection, Link, RequestError, connection::Watc
 pub struct Connect {
     /// The server's URL, or several with commas between them.
     pub url: String,
-    /// A NATS credentials file: a user's JWT and key, or the seed of its nkey alone.
+    /// A NATS credentials file: a user's JWT and key, or the seed of its nkey alone. It is read again whenever the
+    /// connection is made anew.
     pub credentials: Option<PathBuf>,
+    /// The files for TLS, likewise.
+    pub tls: Tls,
     /// The prefix of reply subjects; every role on a server needs one of its own. `_INBOX` if absent.
     pub inbox_prefix: Option<String>,
     /// Where JetStream is asked.
@@ -79,6 +87,14 @@ pub enum ConnectError {
         /// Why.
         reason: std::io::Error,
     },
+    /// A file for TLS cannot be used.
+    #[error("the TLS file {} cannot be used: {reason}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: std::io::Error,
+    },
     /// The URL is none.
     #[error("{url} is not the URL of a NATS server: {reason}")]
     Url {
@@ -104,6 +120,7 @@ impl Connect {
         Self {
             url: url.into(),
             credentials: None,
+            tls: Tls::default(),
             inbox_prefix: None,
             api_prefix: ApiPrefix::default(),
             name: name.into(),
@@ -123,40 +140,72 @@ impl Connect {
     ///
     /// See [`ConnectError`]. What another try cannot mend ends the tries at once.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        self.connect_with(ConnectOptions::new()).await
+        self.start(None).await
     }
 
-    /// Connects with more of async-nats's options, TLS for one.
+    /// Connects with more of async-nats's options. A credentials file is then read only once.
     ///
     /// # Errors
     ///
     /// As for [`Connect::connect`].
     pub async fn connect_with(&self, options: ConnectOptions) -> Result<Connection, ConnectError> {
+        self.start(Some(options)).await
+    }
+
+    async fn start(&self, options: Option<ConnectOptions>) -> Result<Connection, ConnectError> {
         let prefix = self.inbox_prefix.clone().unwrap_or_else(|| "_INBOX".to_owned());
         if prefix.contains('.') || !subrosa_protocol::subject::may_answer(&format!("{prefix}.x")) {
             return Err(ConnectError::InboxPrefix { prefix });
         }
         let inboxes = format!("{prefix}.{:032x}", rand::rng().random::<u128>());
-        let watch = Arc::new(Watch::new(inboxes.clone()));
+        let files = self.credentials.iter().chain(self.tls.files()).cloned().collect();
+        let watch = Arc::new(Watch::new(inboxes.clone(), Files::new(files)));
         let link = match &self.link {
             Some(link) => link.clone(),
-            None => Arc::new(self.server(options, &prefix, watch.clone()).await?),
+            None => {
+                let client = self.server(options, &prefix, watch.clone()).await?;
+                watch.is_of(client.clone());
+                Arc::new(client)
+            }
         };
         Ok(Connection::new(link, watch, inboxes, self.api_prefix.clone()).await?)
     }
 
     async fn server(
         &self,
-        options: ConnectOptions,
+        options: Option<ConnectOptions>,
         prefix: &str,
         watch: Arc<Watch>,
     ) -> Result<Client, ConnectError> {
-        let mut options = options
+        for path in self.tls.files() {
+            let failed = |reason| ConnectError::Tls { path: path.clone(), reason };
+            std::fs::File::open(path).map(drop).map_err(failed)?;
+        }
+        let failed = |reason| match &self.credentials {
+            Some(path) => ConnectError::Credentials { path: path.clone(), reason },
+            None => ConnectError::Unreachable { url: self.shown_url(), reason: reason.to_string() },
+        };
+        let options = match (options, &self.credentials) {
+            (None, None) => ConnectOptions::new(),
+            (Some(options), None) => options,
+            (None, Some(path)) => with_credentials(path).map_err(failed)?,
+            (Some(options), Some(path)) => credentials::add(options, path).map_err(failed)?,
+        };
+        let mut options = self
+            .tls
+            .apply(options)
             .name(&self.name)
             .custom_inbox_prefix(prefix)
             .event_callback(move |event| {
                 let watch = watch.clone();
-                async move { watch.see(event) }
+                async move {
+                    if matches!(event, Event::LameDuckMode) {
+                        // Beside this: what comes meanwhile has to be seen when it comes.
+                        tokio::spawn(async move { watch.move_on().await });
+                    } else {
+                        watch.see(event);
+                    }
+                }
             })
             .reconnect_to_server_callback(at_once())
             .reconnect_delay_callback(|tries| match tries {
@@ -166,10 +215,6 @@ impl Connect {
                     Backoff::new(Duration::from_millis(10 << exponent), Duration::from_secs(2)).next_delay()
                 }
             });
-        if let Some(path) = &self.credentials {
-            let failed = |reason| ConnectError::Credentials { path: path.clone(), reason };
-            options = credentials::add(options, path).map_err(failed)?;
-        }
         let addresses = self.addresses()?;
         // The library reads them out of the URL, but does not use them.
         if let Some((user, address)) =

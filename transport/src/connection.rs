@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -10,13 +10,17 @@ use std::{
 
 use async_nats::{Client, Event, ServerError, StatusCode, connection::State};
 use bytes::Bytes;
+use rand::RngExt as _;
 use thiserror::Error;
 use tokio::{
     sync::{broadcast, watch},
     time::Instant,
 };
 
-use crate::{ApiPrefix, Backoff, Inbox, Link, Subscription, Tally, inbox::Router, jetstream};
+use crate::{ApiPrefix, Backoff, Inbox, Link, Subscription, Tally, files::Files, inbox::Router, jetstream};
+
+/// How long a connection to a server that is about to stop is kept at most.
+const LAME_DUCK: Duration = Duration::from_secs(2);
 
 /// A request that was not answered.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -121,10 +125,14 @@ pub(crate) struct Watch {
     inboxes: String,
     /// Messages that came faster than they were read.
     lost: Tally,
+    /// What the connection is made with.
+    files: Files,
+    /// The connection, once it has been made.
+    client: OnceLock<Client>,
 }
 
 impl Watch {
-    pub(crate) fn new(inboxes: String) -> Self {
+    pub(crate) fn new(inboxes: String, files: Files) -> Self {
         Self {
             breaks: watch::Sender::new(0),
             made: watch::Sender::new(0),
@@ -132,6 +140,31 @@ impl Watch {
             denied: broadcast::channel(4096).0,
             inboxes,
             lost: Tally::new("messages lost"),
+            files,
+            client: OnceLock::new(),
+        }
+    }
+
+    /// These are the events of this connection.
+    pub(crate) fn is_of(&self, client: Client) {
+        // Set once, by whoever makes it.
+        let _ = self.client.set(client);
+    }
+
+    /// The server is about to stop (lame-duck mode), and takes no new connections: another one is looked for, a
+    /// little later than by others, so that not all of them come there at once.
+    pub(crate) async fn move_on(&self) {
+        tracing::warn!("the NATS server is about to stop (lame duck): moving to another one");
+        let delay = LAME_DUCK.mul_f64(rand::rng().random_range(0.0..=1.0));
+        tokio::time::sleep(delay).await;
+        self.reconnect().await;
+    }
+
+    async fn reconnect(&self) {
+        if let Some(client) = self.client.get()
+            && let Err(error) = client.force_reconnect().await
+        {
+            tracing::debug!(%error, "the connection was not made anew");
         }
     }
 
@@ -215,6 +248,15 @@ impl Connection {
     /// How often the connection has broken so far. What was silent on an unbroken one was silent.
     pub fn breaks(&self) -> u64 {
         *self.watch.breaks.borrow()
+    }
+
+    /// Makes the connection anew if the files that it is made with, credentials and TLS, have changed since the last
+    /// time. What is under way is sent again, as after any other break.
+    pub async fn renew(&self) {
+        if self.watch.files.have_changed() {
+            tracing::info!("connecting anew, with other credentials or certificates");
+            self.watch.reconnect().await;
+        }
     }
 
     /// Waits until the connection has broken again since it had broken so often.

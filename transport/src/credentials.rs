@@ -22,7 +22,7 @@ pub(crate) fn add(options: ConnectOptions, path: &Path) -> io::Result<ConnectOpt
 }
 
 /// The seed of a user's nkey, if there is nothing else in it but comments.
-fn seed(text: &str) -> Option<&str> {
+pub(crate) fn seed(text: &str) -> Option<&str> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let seed = lines.next().filter(|line| line.starts_with("SU"))?;
     lines.next().is_none().then_some(seed)

@@ -10,6 +10,7 @@ mod connect;
 mod connection;
 mod credentials;
 mod denied;
+mod files;
 mod history;
 mod inbox;
 mod jetstream;
@@ -36,6 +37,7 @@ pub use self::{
     connect::{Connect, ConnectError},
     connection::{Connection, Message, RequestError},
     denied::Denials,
+    files::Tls,
     history::{Commit, History, HistoryError, Stored},
     inbox::Inbox,
     length::Length,

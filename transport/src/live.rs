@@ -207,10 +207,10 @@ impl Parts {
 
 /// What tells one state of a file from another without reading it; none if there is no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(Option<(Option<SystemTime>, u64, u64)>);
+pub(crate) struct Stamp(Option<(Option<SystemTime>, u64, u64)>);
 
 impl Stamp {
-    fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         let stamp = |metadata: Metadata| (metadata.modified().ok(), metadata.len(), inode(&metadata));
         Self(fs::metadata(path).ok().map(stamp))
     }

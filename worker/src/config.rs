@@ -4,6 +4,7 @@ use std::{
     env,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,6 +20,7 @@ use subrosa_protocol::{
 };
 use subrosa_transport::{ApiPrefix, Connect, Live, LiveTrust, trace::TraceContext};
 use thiserror::Error;
+use tokio::sync::Notify;
 
 /// Who this worker is, where it listens, and how long it waits.
 ///
@@ -60,6 +62,8 @@ pub struct Config {
     pub one_job: Option<OneJob>,
     /// The trace that the one job's launcher has started this process in.
     pub trace: Option<TraceContext>,
+    /// Tells that the files of the connection are to be looked at. A clone of it can.
+    pub renewal: Arc<Notify>,
     /// Where a resident worker answers health checks and tells its numbers; nowhere by default. Whoever reaches
     /// the address is answered.
     pub health: Option<SocketAddr>,
@@ -178,6 +182,7 @@ impl Config {
             timing: Timing::default(),
             one_job: None,
             trace: None,
+            renewal: Arc::default(),
             health: None,
         }
     }
@@ -193,6 +198,12 @@ impl Config {
         nats.credentials = text("SUBROSA_NATS_CREDS")?.map(PathBuf::from);
         nats.inbox_prefix = text("SUBROSA_INBOX_PREFIX")?;
         nats.api_prefix = api_prefix_from_env()?;
+        nats.tls.ca = text("SUBROSA_NATS_CA")?.map(PathBuf::from);
+        nats.tls.cert = text("SUBROSA_NATS_CERT")?.map(PathBuf::from);
+        nats.tls.key = text("SUBROSA_NATS_KEY")?.map(PathBuf::from);
+        if !nats.tls.is_whole() {
+            return Err(invalid("SUBROSA_NATS_CERT", "and SUBROSA_NATS_KEY need each other"));
+        }
         let key = required("SUBROSA_KEY_FILE", "the path of the worker's signing key, a JWK file")?;
         let trust = required("SUBROSA_TRUST_FILE", "the path of the trusted keys, a JWK Set")?;
         let mut trust = LiveTrust::from_file(trust)?;

@@ -14,7 +14,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     Config, Done, Error, Failure, Job, Launched, control, health,
@@ -52,6 +52,7 @@ where
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Process)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::Process)?;
     let (trust, policy, cert) = (config.trust.clone(), config.policy.clone(), config.cert.clone());
+    let renewal = config.renewal.clone();
     let signals = tokio::spawn(async move {
         loop {
             tokio::select! {
@@ -61,6 +62,7 @@ where
                     trust.reload();
                     policy.reload();
                     cert.reload();
+                    renewal.notify_one();
                     tracing::info!("reloaded: what is decided from now on is decided by these files");
                 }
             }
@@ -176,6 +178,13 @@ async fn run(
     };
     let connection = config.nats.connect().await?;
     numbers.nats.connected(&connection);
+    let (renewed, renewal) = (connection.clone(), config.renewal);
+    let _renewing = AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            renewal.notified().await;
+            renewed.renew().await;
+        }
+    }));
     let process: Shared = Arc::new(Process {
         instance: Instance::random(&mut UnwrapErr(SysRng)),
         identity: config.identity,

@@ -162,7 +162,7 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         connect = connect.reply_token(token);
     }
     let goal = match leaving {
-        Some(place) => Goal::Ticket(place, args.nats.clone()),
+        Some(place) => Goal::Ticket(place, Box::new(args.nats.clone())),
         None => Goal::Result(args.receipt.as_deref().map(Files::create).transpose()?),
     };
     let client = connect.await?;
@@ -265,7 +265,7 @@ enum Goal {
     /// The result, and its receipt.
     Result(Option<Files>),
     /// A ticket for the result.
-    Ticket(Place, Nats),
+    Ticket(Place, Box<Nats>),
 }
 
 pub(crate) fn timing(nats: &Nats) -> Timing {

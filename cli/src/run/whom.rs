@@ -48,6 +48,7 @@ impl Whom {
             .trust(trust)
             .inbox_prefix(&nats.inbox_prefix)
             .namespace(nats.namespace.clone())
+            .tls(nats.tls())
             .connect_timeout(nats.patience());
         if let Some(revoked) = &self.revoked {
             connect = connect.revoked_file(revoked);

@@ -23,7 +23,7 @@ pub(super) struct Told<'a> {
 impl Started {
     /// The files that the worker is told of.
     pub(super) fn files(&self) -> Vec<Told<'_>> {
-        let PerJob { key_file, trust_file, cert_file, credentials, .. } = &self.per_job;
+        let PerJob { key_file, trust_file, cert_file, credentials, tls, .. } = &self.per_job;
         let signers = self.policy.as_ref().map(|policy| policy.signers_file.as_path());
         [
             ("SUBROSA_KEY_FILE", "key.jwk", Some(key_file.as_path())),
@@ -32,6 +32,9 @@ impl Started {
             ("SUBROSA_SIGNERS_FILE", "signers.json", signers),
             ("SUBROSA_REVOKED_FILE", "revoked.txt", self.office.revoked_file.as_deref()),
             ("SUBROSA_NATS_CREDS", "nats.creds", credentials.as_deref()),
+            ("SUBROSA_NATS_CA", "nats-ca.pem", tls.ca.as_deref()),
+            ("SUBROSA_NATS_CERT", "nats-cert.pem", tls.cert.as_deref()),
+            ("SUBROSA_NATS_KEY", "nats-key.pem", tls.key.as_deref()),
         ]
         .into_iter()
         .filter_map(|(variable, name, path)| Some(Told { variable, name, path: path? }))

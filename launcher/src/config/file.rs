@@ -50,6 +50,9 @@ struct WorkerWire {
     nats_url: Option<String>,
     credentials: Option<PathBuf>,
     inbox_prefix: Option<String>,
+    tls_ca: Option<PathBuf>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
     env: Option<BTreeMap<String, String>>,
     policy: Option<PolicyWire>,
     engine: Option<String>,
@@ -217,6 +220,9 @@ impl WorkerWire {
                 ("nats_url", self.nats_url.is_some()),
                 ("credentials", self.credentials.is_some()),
                 ("inbox_prefix", self.inbox_prefix.is_some()),
+                ("tls_ca", self.tls_ca.is_some()),
+                ("tls_cert", self.tls_cert.is_some()),
+                ("tls_key", self.tls_key.is_some()),
                 ("env", self.env.is_some()),
             ],
         )
@@ -254,6 +260,7 @@ impl WorkerWire {
             return Err(invalid(member("max_running"), "must be 1 to 4096"));
         }
         check_inbox_prefix(&member("inbox_prefix"), self.inbox_prefix.as_deref())?;
+        let tls_member = member("tls_cert");
         let env = self.env.clone().unwrap_or_default();
         check_env(&member("env"), &env)?;
         let nats_url = self.nats_url.clone().or_else(|| nats_url.map(str::to_owned));
@@ -265,6 +272,7 @@ impl WorkerWire {
             cert_file: self.cert_file,
             credentials: self.credentials,
             inbox_prefix: self.inbox_prefix,
+            tls: nats::tls(&tls_member, self.tls_ca, self.tls_cert, self.tls_key)?,
             env,
         })
     }

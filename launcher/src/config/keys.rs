@@ -36,10 +36,13 @@ impl Config {
         let trust = self.live_trust(identity.thumbprint())?;
         let policies = self.policies()?;
         exists("nats.credentials", self.nats.credentials.as_ref())?;
+        self.nats.tls.files().try_for_each(|path| exists("nats.tls_ca, tls_cert or tls_key", Some(path)))?;
         for worker in &self.workers {
             let Some(per_job) = worker.backend.per_job() else { continue };
             let member = |member| format!("worker.{member} of {}", worker.name);
             exists(&member("credentials"), per_job.credentials.as_ref())?;
+            let tls = member("tls_ca, tls_cert or tls_key");
+            per_job.tls.files().try_for_each(|path| exists(&tls, Some(path)))?;
             if let Backend::Process(process) = &worker.backend
                 && process.program.components().count() > 1
             {

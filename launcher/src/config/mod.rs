@@ -27,7 +27,7 @@ use subrosa_protocol::{
     policy::{Mode, PolicyError},
     subject::Namespace,
 };
-use subrosa_transport::Connect;
+use subrosa_transport::{Connect, Tls};
 use thiserror::Error;
 
 pub use self::{docker::Docker, health::Health, keys::Keys, quota::Quota};
@@ -162,6 +162,8 @@ pub struct PerJob {
     pub nats_url: String,
     /// The workers' NATS credentials file.
     pub credentials: Option<PathBuf>,
+    /// The files for TLS of the workers' connections.
+    pub tls: Tls,
     /// The prefix of the workers' reply subjects.
     pub inbox_prefix: Option<String>,
     /// More of the workers' environment.
@@ -356,6 +358,7 @@ impl Config {
         change(&mut self.trust_file);
         self.revoked_file.iter_mut().for_each(&mut change);
         self.nats.credentials.iter_mut().for_each(&mut change);
+        tls_paths(&mut self.nats.tls, &mut change);
         for worker in &mut self.workers {
             worker.policy.iter_mut().for_each(|policy| change(&mut policy.signers_file));
             let per_job = match &mut worker.backend {
@@ -373,6 +376,11 @@ impl Config {
             per_job.cert_file.iter_mut().for_each(&mut change);
             change(&mut per_job.trust_file);
             per_job.credentials.iter_mut().for_each(&mut change);
+            tls_paths(&mut per_job.tls, &mut change);
         }
     }
+}
+
+fn tls_paths(tls: &mut Tls, change: impl FnMut(&mut PathBuf)) {
+    [&mut tls.ca, &mut tls.cert, &mut tls.key].into_iter().flatten().for_each(change);
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use subrosa_transport::{ApiPrefix, Connect};
+use subrosa_transport::{ApiPrefix, Connect, Tls};
 
 use super::{
     ConfigError,
@@ -18,6 +18,21 @@ pub(super) struct Wire {
     inbox_prefix: Option<String>,
     domain: Option<String>,
     api_prefix: Option<String>,
+    tls_ca: Option<PathBuf>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+}
+
+/// The files for TLS: a certificate has a key.
+pub(super) fn tls(
+    member: &str,
+    ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Tls, ConfigError> {
+    let mut tls = Tls::default();
+    (tls.ca, tls.cert, tls.key) = (ca, cert, key);
+    if tls.is_whole() { Ok(tls) } else { Err(invalid(member, "needs the other of `tls_cert` and `tls_key`")) }
 }
 
 impl Wire {
@@ -27,6 +42,7 @@ impl Wire {
         let mut nats = Connect::new(url, "subrosa-launcher");
         nats.credentials = self.credentials;
         nats.inbox_prefix = self.inbox_prefix;
+        nats.tls = tls("nats.tls_cert", self.tls_ca, self.tls_cert, self.tls_key)?;
         nats.api_prefix = match (self.domain, self.api_prefix) {
             (None, None) => ApiPrefix::default(),
             (Some(name), None) => ApiPrefix::domain(&name).map_err(|error| invalid("nats.domain", error))?,

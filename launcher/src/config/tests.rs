@@ -156,6 +156,7 @@ fn rules_name_the_member() {
         ("[streams.records]\nmax_bytes = 1", "`streams.records.max_bytes` must be at least \"1MiB\""),
         ("[streams.queue.placement]\ntags = []", "`streams.queue.placement` must name a `cluster`, or"),
         ("[streams.queue.placement]\ncluster = \"a b\"", "`streams.queue.placement` must name"),
+        ("[nats]\ntls_key = \"k\"", "`nats.tls_cert` needs the other of"),
         ("[nats]\ndomain = \"a.b\"", "`nats.domain` must be the name of a JetStream domain"),
         ("[nats]\napi_prefix = \"a.*\"", "`nats.api_prefix` must be tokens"),
         ("[nats]\ndomain = \"a\"\napi_prefix = \"a\"", "`nats.domain` and `nats.api_prefix` exclude"),

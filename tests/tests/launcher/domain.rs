@@ -15,7 +15,7 @@ use subrosa_worker::{Done, Failure, Job, Launched};
 
 use crate::{PROGRAM, bench::Bench};
 
-async fn start(directory: &Path, name: &str, config: &str) -> Server {
+pub(crate) async fn start(directory: &Path, name: &str, config: &str) -> Server {
     let path = directory.join(format!("{name}.conf"));
     fs::write(&path, config).unwrap();
     let mut options = Options::new(Guard::new(PROGRAM.into()));
@@ -24,7 +24,7 @@ async fn start(directory: &Path, name: &str, config: &str) -> Server {
 }
 
 /// Where the server takes leaf nodes: its log says so before it is ready, and its file of ports does not.
-fn leaf_port(server: &Server) -> String {
+pub(crate) fn leaf_port(server: &Server) -> String {
     let log = fs::read_to_string(server.log()).unwrap();
     let line = log.lines().find(|line| line.contains("Listening for leafnode connections")).unwrap();
     line.rsplit_once(':').unwrap().1.to_owned()

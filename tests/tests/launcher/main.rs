@@ -12,11 +12,13 @@ mod children;
 mod deployment;
 mod domain;
 mod killed;
+mod lame_duck;
 mod power_loss;
 mod quota;
 mod requests;
 mod rights;
 mod roles;
+mod rotation;
 mod streams;
 mod sweep;
 
