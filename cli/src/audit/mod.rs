@@ -1,5 +1,6 @@
 //! `subrosa audit`: a job's records as evidence, which anyone verifies offline.
 
+mod archive;
 mod export;
 mod report;
 mod text;
@@ -27,6 +28,8 @@ use crate::{
 pub(crate) enum Command {
     /// Write a job's records to a file, one JSON object a line
     Export(export::Args),
+    /// Write all jobs' histories to a directory, a file each as by `export`; the next time, what is new
+    Archive(archive::Args),
     /// Judge a history offline: a verdict for each record, and exit code 1 if any is BAD
     Verify(verify::Args),
     /// Write a history and its verdicts as a web page that needs nothing else
@@ -37,6 +40,7 @@ impl Command {
     pub(crate) fn run(self, json: bool) -> Result<(), Failure> {
         match self {
             Self::Export(args) => block_on(droppable(export::run(args, json))),
+            Self::Archive(args) => block_on(droppable(archive::run(args, json))),
             Self::Verify(args) => verify::run(&args, json),
             Self::Report(args) => report::run(&args, json),
         }

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says so"
 )]
 
+mod archive;
 mod bench;
 mod children;
 mod deployment;
@@ -21,6 +22,7 @@ mod roles;
 mod rotation;
 mod streams;
 mod sweep;
+mod sync_interval;
 
 /// The program that users run.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_subrosa-under-test");
