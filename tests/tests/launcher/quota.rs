@@ -85,7 +85,7 @@ async fn a_launcher_that_starts_knows_what_is_open() {
 }
 
 #[tokio::test]
-async fn nobody_fills_anothers_quota_by_forged_records() {
+async fn nobody_fills_the_quota_of_others_by_forged_records() {
     let bench = Bench::new(0).await;
     let ann = fresh_key();
     let forged = made_by(&[&ann], |_| {});
