@@ -247,7 +247,7 @@ fn unproven() -> Vec<Case> {
             "result_hash",
             "The receipt is for another result.",
             &signed(good.clone()),
-            r#"{"proof":"abd"}"#,
+            r#"{"proof":"xyz"}"#,
         ),
         case(
             "receipt_of_another_attempt",
