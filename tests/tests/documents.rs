@@ -60,8 +60,9 @@ fn every_test_that_a_document_names_exists() {
     let tests = tests();
     let mut named = 0;
     for (path, text) in documents() {
-        // A sentence in snake case is a test's name.
-        for name in quoted(&text).filter(|name| name.matches('_').count() >= 4) {
+        // A sentence in snake case is a test's name, unless it is the name of a metric.
+        let names = quoted(&text).filter(|name| name.matches('_').count() >= 4);
+        for name in names.filter(|name| !name.starts_with("subrosa_")) {
             if name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
                 assert!(tests.contains(name), "{} names {name}", path.display());
                 named += 1;
