@@ -163,9 +163,9 @@ impl Connect {
         let link = match &self.link {
             Some(link) => link.clone(),
             None => {
-                let client = self.server(options, &prefix, watch.clone()).await?;
-                watch.is_of(client.clone());
-                Arc::new(client)
+                let client = Arc::new(self.server(options, &prefix, watch.clone()).await?);
+                watch.is_of(&client);
+                client
             }
         };
         Ok(Connection::new(link, watch, inboxes, self.api_prefix.clone()).await?)

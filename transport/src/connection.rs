@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -127,8 +127,8 @@ pub(crate) struct Watch {
     lost: Tally,
     /// What the connection is made with.
     files: Files,
-    /// The connection, once it has been made.
-    client: OnceLock<Client>,
+    /// The connection, once it has been made. Weakly: its own task holds this, and would keep it open for good.
+    client: OnceLock<Weak<Client>>,
 }
 
 impl Watch {
@@ -146,9 +146,9 @@ impl Watch {
     }
 
     /// These are the events of this connection.
-    pub(crate) fn is_of(&self, client: Client) {
+    pub(crate) fn is_of(&self, client: &Arc<Client>) {
         // Set once, by whoever makes it.
-        let _ = self.client.set(client);
+        let _ = self.client.set(Arc::downgrade(client));
     }
 
     /// The server is about to stop (lame-duck mode), and takes no new connections: another one is looked for, a
@@ -161,7 +161,7 @@ impl Watch {
     }
 
     async fn reconnect(&self) {
-        if let Some(client) = self.client.get()
+        if let Some(client) = self.client.get().and_then(Weak::upgrade)
             && let Err(error) = client.force_reconnect().await
         {
             tracing::debug!(%error, "the connection was not made anew");
