@@ -271,7 +271,7 @@ async fn a_job_that_was_left_is_cancelled_with_its_ticket() {
 #[tokio::test]
 async fn a_ticket_opens_for_whom_it_is_sealed_and_only_as_it_was_written() {
     let office = Office::new().await;
-    let (_, visitor) = office.leave(&["--ticket-passphrase-file", &office.file("passphrase")]).await;
+    let (_, visitor) = office.leave(&["--recipient", RECIPIENT]).await;
     visitor.go_on().await;
     let ticket = fs::read(office.path("ticket")).unwrap();
     let (identity, wrong, right) = (office.file("identity"), office.file("wrong"), office.file("passphrase"));
@@ -279,9 +279,9 @@ async fn a_ticket_opens_for_whom_it_is_sealed_and_only_as_it_was_written() {
     let opened =
         async |opening: &[&str]| office.with(&["result"], "ticket", &[&trust, opening].concat()).await;
     for (opening, why) in [
-        (&["--passphrase-file", wrong.as_str()][..], "the passphrase is wrong"),
-        (&["--identity-file", &identity], "sealed by a passphrase"),
-        (&[], "--passphrase-file"),
+        (&["--identity-file", wrong.as_str()][..], "non-identity data"),
+        (&["--passphrase-file", &right], "sealed for an age recipient"),
+        (&[], "--identity-file"),
     ] {
         let said = opened(opening).await;
         assert_eq!(said.error(), (Some(2), "usage"));
@@ -291,12 +291,12 @@ async fn a_ticket_opens_for_whom_it_is_sealed_and_only_as_it_was_written() {
         let mut altered = ticket.clone();
         altered[at] ^= 1;
         fs::write(office.path("ticket"), &altered).unwrap();
-        let said = opened(&["--passphrase-file", &right]).await;
+        let said = opened(&["--identity-file", &identity]).await;
         assert_eq!(said.error(), (Some(2), "usage"), "{what}");
         assert_eq!(fs::read(office.path("ticket")).unwrap(), altered, "it is left as it is");
     }
     fs::write(office.path("ticket"), &ticket).unwrap();
-    let said = opened(&["--passphrase-file", &right]).await;
+    let said = opened(&["--identity-file", &identity]).await;
     assert_eq!((said.code, &said.json["result"]), (Some(0), &json!(1)), "{}", said.stderr);
     office.lab.stop().await;
 }
