@@ -15,7 +15,8 @@ use subrosa_protocol::{
     subject::{Control, ENDED, Namespace, worker_in},
 };
 use subrosa_transport::{
-    Commit, Connection, History, HistoryError, Live, LiveTrust, Queue, Results, Stored, Tally, now_ms,
+    Commit, Connection, Enqueued, History, HistoryError, Live, LiveTrust, Queue, Results, Stored, Tally,
+    now_ms,
 };
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
@@ -320,6 +321,24 @@ impl Office {
         match Queue::publish(&self.connection, &self.namespace, worker, job, request, deadline).await {
             Ok(outcome) => tracing::debug!(job = short(job), %worker, ?outcome, "queued"),
             Err(error) => tracing::warn!(job = short(job), %worker, %error, "not queued yet"),
+        }
+    }
+
+    /// Puts a job in the queue that should be there, and be delivered: what lies there and never will be makes room.
+    pub(crate) async fn enqueue_again(&self, worker: &WorkerName, job: &JobId, request: Bytes) {
+        let (connection, namespace, deadline) = (&self.connection, &self.namespace, self.deadline());
+        match Queue::publish(connection, namespace, worker, job, request.clone(), deadline).await {
+            Ok(Enqueued::Already) => {}
+            Ok(outcome) => return tracing::debug!(job = short(job), %worker, ?outcome, "queued"),
+            Err(error) => return tracing::warn!(job = short(job), %worker, %error, "not queued yet"),
+        }
+        match Queue::remove_passed_over(connection, namespace, worker, job, deadline).await {
+            Ok(true) => {
+                tracing::warn!(job = short(job), %worker, "the server has lost track of a queued job: queued anew");
+                self.enqueue(worker, job, request, deadline).await;
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(job = short(job), %worker, %error, "the queue was not looked at"),
         }
     }
 

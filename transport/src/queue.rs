@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::json;
 use subrosa_protocol::{
     id::{JobId, WorkerName},
     subject::Namespace,
@@ -12,7 +13,7 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    Backoff, Connection, Denials, HistoryError, Message, RequestError, Subscription, Told,
+    Backoff, Connection, Denials, HistoryError, Message, Position, RequestError, Subscription, Told,
     history::{ApiError, pub_ack},
     trace::{self, TraceContext},
 };
@@ -74,13 +75,17 @@ struct ConsumerConfig {
 struct Purged {
     #[serde(default)]
     success: bool,
+    #[serde(default)]
+    purged: u64,
 }
 
 /// What became of a publication to the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enqueued {
-    /// The job is in the queue, now or already.
+    /// The job is in the queue now.
     Queued,
+    /// It is there already, and is not published again.
+    Already,
     /// The queue is full; the sweep publishes it again.
     Full,
 }
@@ -124,7 +129,7 @@ impl Queue {
         let answer = connection.request_until(&subject, trace::headers(), request, deadline).await?;
         match pub_ack(&answer)? {
             Ok(_) => Ok(Enqueued::Queued),
-            Err((STREAM_FULL, description)) if description.contains(SUBJECT_FULL) => Ok(Enqueued::Queued),
+            Err((STREAM_FULL, description)) if description.contains(SUBJECT_FULL) => Ok(Enqueued::Already),
             Err((code, description)) => {
                 tracing::warn!(code, description, "the queue refuses a job");
                 Ok(Enqueued::Full)
@@ -144,12 +149,43 @@ impl Queue {
         job: &JobId,
         deadline: Instant,
     ) -> Result<(), QueueError> {
+        let filter = json!({ "filter": namespace.queue(worker, job) });
+        Self::purge(connection, namespace, &filter, deadline).await?;
+        Ok(())
+    }
+
+    /// Takes a job out of the queue if its consumer will never deliver it again: it lies there, and the consumer
+    /// takes it for acknowledged. A server that is killed can lose its notes of what it has delivered, and keep the
+    /// message. Says whether it was so. Needs a launcher's rights.
+    ///
+    /// # Errors
+    ///
+    /// See [`QueueError`]; tried until the deadline.
+    pub async fn remove_passed_over(
+        connection: &Connection,
+        namespace: &Namespace,
+        worker: &WorkerName,
+        job: &JobId,
+        deadline: Instant,
+    ) -> Result<bool, QueueError> {
+        let position = Position::read(connection, namespace, worker, deadline).await?;
+        // Up to there, and not itself.
+        let up_to = position.acknowledged.saturating_add(1);
+        let filter = json!({ "filter": namespace.queue(worker, job), "seq": up_to });
+        Ok(Self::purge(connection, namespace, &filter, deadline).await? > 0)
+    }
+
+    async fn purge(
+        connection: &Connection,
+        namespace: &Namespace,
+        filter: &serde_json::Value,
+        deadline: Instant,
+    ) -> Result<u64, QueueError> {
         let api = connection.api(&format!("STREAM.PURGE.{}", namespace.queue_stream()));
-        let request = serde_json::json!({ "filter": namespace.queue(worker, job) });
-        let answer = connection.request_until(&api, None, request.to_string().into(), deadline).await?;
+        let answer = connection.request_until(&api, None, filter.to_string().into(), deadline).await?;
         match serde_json::from_slice(&answer.payload) {
-            Ok(Purged { success: true }) => Ok(()),
-            _ => Err(QueueError::Refused(format!("{job} was not removed from the queue"))),
+            Ok(Purged { success: true, purged }) => Ok(purged),
+            _ => Err(QueueError::Refused("nothing was removed from the queue".to_owned())),
         }
     }
 
@@ -224,7 +260,7 @@ impl Queue {
         };
         loop {
             if pull.waiting.is_none() {
-                let request = serde_json::json!({ "batch": 1, "expires": PULL_EXPIRES.as_nanos() });
+                let request = json!({ "batch": 1, "expires": PULL_EXPIRES.as_nanos() });
                 let breaks = connection.breaks();
                 connection.publish(&self.next, Some(&pull.inbox), request.to_string().into()).await?;
                 pull.waiting = Some((Instant::now() + PULL_EXPIRES + Duration::from_secs(1), breaks));

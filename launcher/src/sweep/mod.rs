@@ -184,7 +184,7 @@ async fn look(office: &Shared, (worker, job): &Key) -> Result<Looked, Trouble> {
         (Sweep::Leave, _) | (Sweep::Queue, None) => {}
         (Sweep::Queue, Some(request)) => {
             let bytes = Bytes::copy_from_slice(request.bytes());
-            office.enqueue(worker, job, bytes, office.deadline()).await;
+            office.enqueue_again(worker, job, bytes).await;
         }
         (Sweep::End(ending), _) => return end(office, &case, ending).await,
     }

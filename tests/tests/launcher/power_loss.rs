@@ -1,6 +1,6 @@
 //! A queue whose last writes are lost, as by a power loss, and whose consumer is not.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -113,6 +113,22 @@ async fn setup_mends_a_consumer_also_when_the_queue_has_grown_beyond_it() {
     };
     assert!(passed_over().await);
     setup(&bench.config()).await.unwrap();
+    assert_eq!(patiently(waiting.result::<Value>()).await.unwrap().value, json!(7));
+    patiently(client.close()).await;
+    launcher.stop().await;
+    bench.lab.stop().await;
+}
+
+#[tokio::test]
+async fn the_sweep_queues_anew_what_the_server_has_lost_track_of() {
+    let mut bench = Bench::new(0).await;
+    let mut config = bench.config();
+    (config.timing.sweep, config.timing.queued_age) = (Duration::from_secs(1), Duration::from_secs(1));
+    let launcher = bench.run(config).await;
+    let _worker = bench.lab.serve("echo", answer);
+    let client = bench.lab.client().await;
+    lose_jobs(&mut bench, &client, 1).await;
+    let waiting = job(&client).await;
     assert_eq!(patiently(waiting.result::<Value>()).await.unwrap().value, json!(7));
     patiently(client.close()).await;
     launcher.stop().await;
