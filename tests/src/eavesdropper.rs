@@ -47,12 +47,14 @@ impl Eavesdropper {
 }
 
 /// The ways in which `secret` could stand in a message: raw, in hexadecimal, in base64 of both alphabets at
-/// each alignment, and escaped as JSON.
+/// each alignment, as `Debug` shows bytes, and escaped as JSON.
 pub fn encodings(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let mut all = vec![
         ("raw", secret.to_vec()),
         ("hex", hex(secret).into_bytes()),
         ("upper-case hex", hex(secret).to_uppercase().into_bytes()),
+        ("a list of numbers", format!("{secret:?}").trim_matches(['[', ']']).into()),
+        ("escaped bytes", secret.escape_ascii().to_string().into_bytes()),
     ];
     for (name, engine) in [("base64", &STANDARD_NO_PAD), ("base64url", &URL_SAFE_NO_PAD)] {
         for alignment in 0..3 {
@@ -99,6 +101,8 @@ mod tests {
                 raw.clone(),
                 hex(&raw).into_bytes(),
                 hex(&raw).to_uppercase().into_bytes(),
+                format!("{raw:?}").into_bytes(),
+                raw.escape_ascii().to_string().into_bytes(),
                 STANDARD_NO_PAD.encode(&raw).into_bytes(),
                 URL_SAFE_NO_PAD.encode(&raw).into_bytes(),
                 serde_json::to_vec(&String::from_utf8(raw.clone()).unwrap()).unwrap(),

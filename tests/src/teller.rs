@@ -22,6 +22,8 @@ pub const FAILURE: &str = "failure: the vault is out of order";
 pub const PANIC: &str = "panic: somebody set off the alarm";
 /// What it gives away, if it is told to.
 pub const LEAK: &str = "leak: written where everyone can read";
+/// What a library gives away then, to whoever has it log at its finest levels.
+pub const BLAB: &str = "blab: a library has seen it in a message";
 
 /// The function. The payload's member `then` says how it ends.
 pub async fn tell(job: Job<Launched>) -> Result<Done, Failure> {
@@ -36,6 +38,8 @@ pub async fn tell(job: Job<Launched>) -> Result<Done, Failure> {
         Some("leak") => {
             let span = tracing::debug_span!(target: TARGET, "leak", text = LEAK);
             span.in_scope(|| tracing::trace!(text = LEAK, "given away"));
+            tracing::debug!(target: "async_nats::jetstream", text = BLAB, "given away");
+            tracing::trace!(target: "async_nats::connection", text = BLAB, "given away");
         }
         _ => {}
     }

@@ -31,7 +31,9 @@ mod races;
 mod receipts;
 mod reload;
 mod stored;
+mod telling;
 mod tickets;
+mod traces;
 mod trust;
 
 /// The program that users run.
