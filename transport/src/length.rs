@@ -33,7 +33,7 @@ impl Length {
         worker: &WorkerName,
         deadline: Instant,
     ) -> Result<Self, QueueError> {
-        let info = format!("$JS.API.CONSUMER.INFO.{}.{worker}", namespace.queue_stream());
+        let info = connection.api(&format!("CONSUMER.INFO.{}.{worker}", namespace.queue_stream()));
         let answer = connection.request_until(&info, None, Bytes::new(), deadline).await?;
         // An error has none of these members.
         serde_json::from_slice(&answer.payload)
