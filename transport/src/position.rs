@@ -1,5 +1,7 @@
 //! Where a worker's consumer stands in the queue. After a power loss it can be ahead of the queue's end.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use subrosa_protocol::{id::WorkerName, subject::Namespace};
@@ -64,6 +66,10 @@ struct GotMessage {
 }
 
 impl Position {
+    /// What speaks against a consumer counts only if it does so still after this: the answers come from two leaders
+    /// of a cluster, which may just change, and what is acknowledged is removed a little later.
+    pub const SETTLED: Duration = Duration::from_secs(1);
+
     /// Reads it.
     ///
     /// # Errors

@@ -155,15 +155,21 @@ async fn unmake_misplaced(
     worker: &WorkerName,
     wanted: &Wanted,
 ) -> Result<(), StreamsError> {
-    let deadline = Instant::now() + DEADLINE;
-    let position = match Position::read(api.connection, namespace, worker, deadline).await {
+    let connection = api.connection;
+    let deadline = || Instant::now() + DEADLINE;
+    let seen = match Position::read(connection, namespace, worker, deadline()).await {
         Ok(position) => position,
         Err(QueueError::NoConsumer { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let misplaced =
-        position.is_ahead() || position.has_passed_over(api.connection, namespace, worker, deadline).await?;
-    if !misplaced {
+    let has_passed_over = async || seen.has_passed_over(connection, namespace, worker, deadline()).await;
+    if !seen.is_ahead() && !has_passed_over().await? {
+        return Ok(());
+    }
+    tokio::time::sleep(Position::SETTLED).await;
+    let position = Position::read(connection, namespace, worker, deadline()).await?;
+    // What the consumer had passed over then, it has passed over for good.
+    if !position.is_ahead() && !has_passed_over().await? {
         return Ok(());
     }
     let (delivered, end) = (position.delivered, position.end);

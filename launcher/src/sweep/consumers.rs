@@ -32,12 +32,29 @@ impl Consumers {
             return;
         }
         self.next = Some(Instant::now() + EVERY);
+        let mut suspects = Vec::new();
         for worker in office.workers.keys() {
-            match Position::read(&office.connection, &office.namespace, worker, office.deadline()).await {
-                Ok(position) => self.judge(worker, &position),
-                Err(error) => tracing::warn!(%worker, %error, "a consumer cannot be looked at"),
+            match read(office, worker).await {
+                Some(position) if position.is_ahead() && !self.is_known(worker, &position) => {
+                    suspects.push(worker);
+                }
+                Some(position) => self.judge(worker, &position),
+                None => {}
             }
         }
+        if suspects.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Position::SETTLED).await;
+        for worker in suspects {
+            if let Some(position) = read(office, worker).await {
+                self.judge(worker, &position);
+            }
+        }
+    }
+
+    fn is_known(&self, worker: &WorkerName, position: &Position) -> bool {
+        self.ahead.get(worker).is_some_and(|made| *made == position.made)
     }
 
     fn judge(&mut self, worker: &WorkerName, position: &Position) {
@@ -60,4 +77,11 @@ impl Consumers {
             None => {}
         }
     }
+}
+
+async fn read(office: &Office, worker: &WorkerName) -> Option<Position> {
+    let position = Position::read(&office.connection, &office.namespace, worker, office.deadline()).await;
+    position
+        .inspect_err(|error| tracing::warn!(%worker, %error, "a consumer cannot be looked at"))
+        .ok()
 }
