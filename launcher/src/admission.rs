@@ -103,10 +103,13 @@ impl Office {
         };
         let (worker, id) = (request.job().worker(), request.job().id());
         let warning = self.policy(worker).check(request.job(), &signers, &self.trust.get())?;
-        self.quota.ready(deadline).await?;
+        if let Err(uncounted) = self.quota.ready() {
+            // It may have been admitted before.
+            return self.known(&request, uncounted, deadline).await;
+        }
         let place = match self.quota.reserve(&request, &signers, now_ms()) {
             Ok(place) => place,
-            // It may have been admitted before.
+            // Likewise.
             Err(over) => return self.known(&request, over, deadline).await,
         };
         let event = Event::Queued { request: request.bytes().to_vec() };

@@ -56,12 +56,14 @@ impl Launcher {
         streams::verify(&connection, config).await?;
         let office: Shared = Arc::new(Office::new(config, keys, connection, numbers));
         office.check_rights().await?;
-        let (connected, trusted) = (office.connection.clone(), office.clone());
+        let (connected, trusted, quota) =
+            (office.connection.clone(), office.clone(), office.quota.clone());
         health.require(move || match connected.is_connected() {
             true => Ok(()),
             false => Err("it is not connected to NATS".into()),
         });
         health.require(move || trusted.counts().map_err(|reason| reason.to_string().into()));
+        health.require(move || quota.ready().map_err(|uncounted| uncounted.to_string().into()));
         let (sweep, tasks) = (CancellationToken::new(), TaskTracker::new());
         let backends = Backends::start(&office, guard).await?;
         let services = Services::start(&office, config.max_requests).await?;
@@ -107,8 +109,8 @@ impl Launcher {
     }
 }
 
-/// Runs a launcher until `shutdown`. On SIGHUP, it reads its trust, revocation and signers files again, and those of the connection;
-/// what cannot be used is logged, and what was read before still holds.
+/// Runs a launcher until `shutdown`. On SIGHUP, it reads its trust, revocation and signers files again, and those of
+/// the connection; what cannot be used is logged, and what was read before still holds.
 ///
 /// ```no_run
 /// # // It takes a server.

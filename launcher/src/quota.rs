@@ -6,7 +6,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,7 +21,6 @@ use subrosa_protocol::{
     record::{Event, Record},
     refusal::Code,
 };
-use tokio::{sync::watch, time::Instant};
 
 use crate::{config, refused::Refused};
 
@@ -63,7 +65,7 @@ struct Inner {
     limits: config::Quota,
     counts: Mutex<Counts>,
     /// Whether all that lies in the stream has been counted once.
-    ready: watch::Sender<bool>,
+    ready: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +98,22 @@ pub(crate) struct Over {
     most: usize,
 }
 
+/// The open jobs are not all counted yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Uncounted;
+
+impl fmt::Display for Uncounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the launcher still counts the open jobs")
+    }
+}
+
+impl From<Uncounted> for Refused {
+    fn from(uncounted: Uncounted) -> Self {
+        Self::new(Code::Overloaded, format!("{uncounted}: try again later"))
+    }
+}
+
 impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, most } = self;
@@ -111,7 +129,7 @@ impl From<Over> for Refused {
 
 impl Quota {
     pub(crate) fn new(limits: config::Quota) -> Self {
-        let ready = watch::Sender::new(!limits.is_any());
+        let ready = AtomicBool::new(!limits.is_any());
         Self(Arc::new(Inner { limits, counts: Mutex::default(), ready }))
     }
 
@@ -124,16 +142,9 @@ impl Quota {
         self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until everything has been counted once.
-    pub(crate) async fn ready(&self, deadline: Instant) -> Result<(), Refused> {
-        let mut ready = self.0.ready.subscribe();
-        match tokio::time::timeout_at(deadline, ready.wait_for(|ready| *ready)).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(Refused::new(
-                Code::Overloaded,
-                "the launcher still counts the open jobs: try again later",
-            )),
-        }
+    /// Whether everything has been counted once. Nobody waits for it here, in the way of others.
+    pub(crate) fn ready(&self) -> Result<(), Uncounted> {
+        if self.0.ready.load(Ordering::SeqCst) { Ok(()) } else { Err(Uncounted) }
     }
 
     /// Takes a place for a job, if there is one. A job that has one needs no other.
@@ -171,7 +182,7 @@ impl Quota {
         let gone = counts.places.iter().filter(|(_, place)| place.round < round);
         let gone: Vec<Key> = gone.map(|(key, _)| key.clone()).collect();
         gone.iter().for_each(|key| counts.remove(key));
-        self.0.ready.send_replace(true);
+        self.0.ready.store(true, Ordering::SeqCst);
     }
 
     /// A record passes by that counts. Says whether more has to be read to know whose job it is.

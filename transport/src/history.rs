@@ -183,11 +183,25 @@ impl History {
         self.get(&self.direct_get(), request.to_string().into(), deadline).await
     }
 
-    /// The job's whole history, from the first message to the last. Needs a launcher's rights.
+    /// The job's first message. Needs a launcher's rights.
     ///
     /// # Errors
     ///
     /// See [`HistoryError`].
+    pub async fn first(
+        &self,
+        worker: &WorkerName,
+        job: &JobId,
+        deadline: Instant,
+    ) -> Result<Option<Stored>, HistoryError> {
+        self.next(&self.namespace.record(worker, job), 1, deadline).await
+    }
+
+    /// The job's whole history, from the first message to the last. Needs a launcher's rights.
+    ///
+    /// # Errors
+    ///
+    /// See [`HistoryError`]. A history that cannot be read before the deadline is not read in part.
     pub async fn all(
         &self,
         worker: &WorkerName,
@@ -198,12 +212,19 @@ impl History {
         let mut history: Vec<Stored> = Vec::new();
         loop {
             let from = history.last().map_or(1, |last| last.sequence + 1);
-            let request = serde_json::json!({ "seq": from, "next_by_subj": subject });
-            match self.get(&self.direct_get(), request.to_string().into(), deadline).await? {
+            match self.next(&subject, from, deadline).await? {
+                // Whoever may write records makes a history as long as it likes.
+                Some(_) if Instant::now() >= deadline => return Err(RequestError::Timeout { subject }.into()),
                 Some(next) => history.push(next),
                 None => return Ok(history),
             }
         }
+    }
+
+    /// The first message of a subject that has at least this sequence.
+    async fn next(&self, subject: &str, from: u64, deadline: Instant) -> Result<Option<Stored>, HistoryError> {
+        let request = serde_json::json!({ "seq": from, "next_by_subj": subject });
+        self.get(&self.direct_get(), request.to_string().into(), deadline).await
     }
 
     fn direct_get(&self) -> String {

@@ -70,7 +70,6 @@ pub(crate) async fn run(office: Shared, stop: CancellationToken) {
 /// lost its last writes.
 async fn follow(office: &Shared, consumers: &mut Consumers) -> Result<(), HistoryError> {
     let breaks = office.connection.breaks();
-    consumers.look(office).await;
     let records = Records::new(office.connection.clone(), office.namespace.clone());
     let mut records = records.follow("sweep").await?;
     let mut index = Index::new(ages(office));
@@ -81,6 +80,7 @@ async fn follow(office: &Shared, consumers: &mut Consumers) -> Result<(), Histor
     }
     count(office, unknown).await?;
     office.quota.caught_up();
+    consumers.look(office).await;
     let interval = office.timing.sweep;
     let mut next = Instant::now() + interval.mul_f64(rand::rng().random_range(0.2..=1.0));
     loop {
@@ -135,10 +135,13 @@ fn see(office: &Shared, index: &mut Index, record: Passing) -> Option<Key> {
 /// Counts jobs whose first record has not passed by.
 async fn count(office: &Shared, unknown: Vec<Key>) -> Result<(), HistoryError> {
     let looks = unknown.into_iter().map(|key| async move {
-        let case = office.read(&key.0, &key.1, office.deadline()).await?;
-        if let Some(Case { request: Some(request), seen, .. }) = case
-            && let Some(record) = &seen.record
-        {
+        let (worker, job) = &key;
+        let deadline = office.deadline();
+        // Not what lies between: a worker may have written any number of records.
+        let Some(first) = office.history.first(worker, job, deadline).await? else { return Ok(()) };
+        let last = office.history.last(worker, job, deadline).await?;
+        let seen = office.judge(worker, job, last);
+        if let (Some(request), Some(record)) = (office.request_in(worker, job, &first), &seen.record) {
             office.quota.see(&key, &seen.last, record, Some(&request));
         }
         Ok(())
