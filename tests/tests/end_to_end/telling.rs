@@ -292,7 +292,7 @@ async fn logs_and_traces_hold_nothing_that_is_sealed() {
         secrets.push(cancel);
     }
     for name in [teller::WORKER, "launcher"] {
-        secrets.push(b64u_array(&seed(&lab.local.worker_key(name))).unwrap());
+        secrets.push(b64u_array(seed(&lab.local.worker_key(name))).unwrap());
     }
 
     let (mut said, collector) = site.end().await;
