@@ -181,6 +181,8 @@ impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
         let exit = match &error {
             JobError::NoWorker { .. } => Exit::NoWorker,
+            // It may have a result, for whoever comes back.
+            JobError::Untrusted(_) | JobError::Unproven { .. } | JobError::Closed => Exit::Failure,
             _ => Exit::JobFailed,
         };
         Self::new(exit, error)

@@ -28,6 +28,12 @@ pub(crate) fn cannot_make(path: &Path, error: &io::Error) -> Failure {
     }
 }
 
+/// Where a file is.
+pub(crate) fn directory(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
 /// Whether a file can be written here later on, as far as can be told.
 pub(crate) fn check_absent(path: &Path) -> Result<(), Failure> {
     if path.symlink_metadata().is_ok() { Err(exists(path)) } else { Ok(()) }

@@ -55,8 +55,9 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         told = told => Err(Over::Ticket(told.context("the ticket is as good as before"))),
     };
     // The launcher is shown that the result is here, and what is stored goes.
-    client.close().await;
+    let closed = client.close().await;
     match ended {
+        Ok(kept) if !closed => kept.and(Err(not_closed())),
         Ok(kept) => ticket::remove(&args.ticket).and(kept),
         Err(Over::Used(failure)) => Err(used(failure, &args.ticket)),
         Err(Over::Ticket(failure)) => Err(failure),
@@ -69,6 +70,12 @@ enum Over {
     Used(Failure),
     /// The ticket may still be good for one.
     Ticket(Failure),
+}
+
+/// The result was printed, but its job would fail with nobody to close it.
+fn not_closed() -> Failure {
+    let text = "no launcher has closed the job yet: the ticket stays, to be used once more before the result is gone";
+    Failure::because(Exit::Unreachable, text)
 }
 
 fn used(failure: Failure, ticket: &Path) -> Failure {
@@ -126,14 +133,26 @@ async fn put_away(
     };
     show.over();
     ended.map(|_| kept).map_err(|error| {
-        let may_come = matches!(error, JobError::NotStored | JobError::Closed);
+        let used = uses_up(&error);
         let taken = matches!(&error, JobError::Ended { state, .. } if state == "closed");
         let mut failure = Failure::from(error).reporting(json!({ "job": id }));
         if taken {
             failure = failure.context("the result was fetched before: a ticket is good for one result");
         }
-        if may_come { Over::Ticket(failure) } else { Over::Used(failure) }
+        if used { Over::Used(failure) } else { Over::Ticket(failure) }
     })
+}
+
+/// Whether the job has ended, so that its ticket will never open anything.
+fn uses_up(error: &JobError) -> bool {
+    matches!(
+        error,
+        JobError::Worker { .. }
+            | JobError::Receipt(_)
+            | JobError::Result(_)
+            | JobError::Ended { .. }
+            | JobError::Cancelled { .. }
+    )
 }
 
 fn keep(result: &Parameters, files: Option<Files>) -> Result<(), Failure> {

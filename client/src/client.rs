@@ -297,10 +297,11 @@ impl Client {
         self.0.connection.renew().await;
     }
 
-    /// Waits until the end of every finished job is recorded, for 30 s by default. To be called before the
-    /// process ends; jobs that still run are not waited for longer than that.
-    pub async fn close(self) {
-        let _ = tokio::time::timeout(self.0.timing.close, self.0.dispatch.all_over()).await;
+    /// Waits until the end of every finished job is recorded, for 30 s by default, and says whether it is. To be
+    /// called before the process ends; jobs that still run are not waited for longer than that.
+    pub async fn close(self) -> bool {
+        let over = tokio::time::timeout(self.0.timing.close, self.0.dispatch.all_over()).await;
         self.0.connection.flush(Duration::from_secs(2)).await;
+        over.is_ok()
     }
 }

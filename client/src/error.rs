@@ -167,8 +167,19 @@ pub enum JobError {
     /// The job has finished while its client was away, and what was stored of it is not there any more.
     #[error("the job has finished, but its result is not stored any more: it was not fetched in time")]
     NotStored,
-    /// The client was closed.
-    #[error("the client was closed")]
+    /// The job has finished while its client was away, but the worker whose result is stored is not trusted. The
+    /// job is left as it is.
+    #[error("a result is stored, but {} is not trusted: {}", .0.worker, .0.reason)]
+    Untrusted(UntrustedWorker),
+    /// A launcher says that a job that was left has ended, but shows no record of it by anybody who is trusted. The
+    /// job is left as it is.
+    #[error("a launcher says that the job is {state}, but nobody who is trusted has signed that")]
+    Unproven {
+        /// What it says: `failed`, `cancelled`, `expired` or `closed`.
+        state: String,
+    },
+    /// The client was closed, or goes on with the job elsewhere: it was resumed once more.
+    #[error("the client was closed, or the job was resumed once more")]
     Closed,
 }
 

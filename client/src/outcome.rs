@@ -55,7 +55,32 @@ pub(crate) enum Ended {
     /// The result is here.
     Result(Finished),
     /// The job goes on without this client.
-    Detached(Box<Ticket>),
+    Detached(Handed),
+}
+
+/// A ticket on its way to the application. If that has gone meanwhile, it goes back.
+#[derive(Debug)]
+pub(crate) struct Handed(Option<(Box<Ticket>, oneshot::Sender<Box<Ticket>>)>);
+
+impl Handed {
+    /// The ticket, and where it comes back to.
+    pub(crate) fn new(ticket: Ticket) -> (Self, oneshot::Receiver<Box<Ticket>>) {
+        let (back, returned) = oneshot::channel();
+        (Self(Some((Box::new(ticket), back))), returned)
+    }
+
+    fn take(mut self) -> Result<Ticket, JobError> {
+        self.0.take().map(|(ticket, _)| *ticket).ok_or(JobError::Closed)
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        if let Some((ticket, back)) = self.0.take() {
+            // Nobody waits for what was resumed.
+            let _ = back.send(ticket);
+        }
+    }
 }
 
 /// A result that has arrived.
@@ -174,7 +199,7 @@ impl Job {
     pub async fn detach(mut self) -> Result<Ticket, DetachError> {
         self.orders.detaching.cancel();
         match (&mut self.outcome).await.unwrap_or(Err(JobError::Closed))? {
-            Ended::Detached(ticket) => Ok(*ticket),
+            Ended::Detached(handed) => Ok(handed.take()?),
             Ended::Result(finished) => {
                 let outcome = finished.outcome(|opened| Ok(opened.bytes()?.to_vec()))?;
                 Err(DetachError::Finished(Box::new(outcome)))

@@ -1,6 +1,7 @@
 //! `subrosa run --detach`: the job goes on, and what opens its result goes into a file, sealed.
 
 use std::{
+    fs::File,
     io::Write as _,
     path::{Path, PathBuf},
 };
@@ -62,8 +63,7 @@ impl Leaving {
             (None, []) => Lock::passphrase(self.ticket_passphrase_file.as_deref(), &TICKET)?,
             (None, recipients) => Lock::recipients(recipients),
         };
-        let directory = self.ticket.as_deref().and_then(Path::parent);
-        let directory = directory.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = self.ticket.as_deref().map_or(Path::new("."), new_file::directory);
         let file = tempfile::Builder::new().prefix(".subrosa-").suffix(".ticket").tempfile_in(directory);
         let file = file.map_err(|error| Failure::usage(new_file::cannot_write(directory, &error)))?;
         Ok(Some(Place { file, path: self.ticket.clone(), lock }))
@@ -81,6 +81,11 @@ impl Place {
         let sealed = lock.seal(&ticket.to_bytes(), &TICKET)?;
         file.write_all(&sealed).and_then(|()| file.as_file().sync_all()).map_err(|error| failed(&error))?;
         file.persist_noclobber(&path).map_err(|error| failed(&error.error))?;
+        // Its name, too, outlasts a crash, where the file system can say so.
+        if let Some(Err(error)) = File::open(new_file::directory(&path)).ok().map(|folder| folder.sync_all())
+        {
+            tracing::debug!(%error, "the ticket's folder was not synced");
+        }
         Ok(path)
     }
 }

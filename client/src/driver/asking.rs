@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use subrosa_protocol::refusal::Code;
+use subrosa_protocol::{record::Record, refusal::Code};
 use tokio::time::Instant;
 
 use super::{
@@ -104,10 +104,23 @@ impl Driver {
                 if !self.was_served() && (nobody || untrusted) {
                     return Err(self.too_late());
                 }
-                Err(cancel::ended(state))
+                Err(self.ended(state))
             }
             Err(Code::Expired) => Err(self.too_late()),
             Ok(_) | Err(_) => Ok(None),
         }
+    }
+
+    /// How an end is reported: to whoever would lose a ticket by it, only with a record that proves it.
+    fn ended(&self, state: JobState) -> JobError {
+        let (job, trust) = (self.launched.job(), self.client.trust.get());
+        let proven = |record: &String| {
+            Record::verify(record.as_bytes(), job.id(), job.worker(), &trust)
+                .is_ok_and(|verified| verified.record.event.name() == state.state)
+        };
+        if self.resumed && !state.record.as_ref().is_some_and(proven) {
+            return JobError::Unproven { state: state.state };
+        }
+        cancel::ended(state)
     }
 }

@@ -2,8 +2,8 @@
 
 use subrosa_protocol::{id::Attempt, refusal::Code};
 
-use super::{Driver, Session};
-use crate::{JobSecrets, Ticket, launcher::JobState, ticket::Answers};
+use super::{Driver, Over, Session};
+use crate::{JobError, JobSecrets, Ticket, launcher::JobState, ticket::Answers};
 
 impl Driver {
     /// Whether the application wants to leave.
@@ -22,6 +22,21 @@ impl Driver {
         let Ok(state) = state else { return false };
         let runs = matches!(state.state.as_str(), "running" | "finished");
         self.may_leave() && runs && state.attempt == self.launched.proven_attempt()
+    }
+
+    /// What an error comes to. Whoever has come back with a ticket may do so again: only what has ended the job
+    /// is its end.
+    pub(super) fn over(&self, error: JobError) -> Over {
+        let left = match &error {
+            // Somebody else in this process goes on with the job.
+            JobError::Closed => true,
+            JobError::Timeout { .. }
+            | JobError::Handler { .. }
+            | JobError::Untrusted(_)
+            | JobError::Unproven { .. } => self.resumed,
+            _ => false,
+        };
+        if left { Over::Left(error) } else { Over::Failed(error, None) }
     }
 
     /// What opens the job's result later. The session's keys are overwritten.

@@ -36,7 +36,7 @@ use crate::{
     event::Reporter,
     handler::{Answer, Handler, Running},
     linger::{self, Left, Token},
-    outcome::{Ended, Finished},
+    outcome::{Ended, Finished, Handed},
 };
 
 /// The longest time between two questions for a job's state.
@@ -252,9 +252,16 @@ impl Driver {
             }
             Over::Detached => {
                 drop(mail);
-                let ticket = self.into_ticket().map(|ticket| Ended::Detached(Box::new(ticket)));
-                // The job's handle may be gone, and with it the only one who could come back.
-                let _ = outcome.send(ticket.ok_or(JobError::Closed));
+                let (handed, back) = self.into_ticket().map(Handed::new).unzip();
+                let _ = outcome.send(handed.map(Ended::Detached).ok_or(JobError::Closed));
+                // If the job's handle is gone, nobody else could ever end it, unless there was a ticket before.
+                if let (Some(back), false) = (back, resumed)
+                    && let Ok(ticket) = back.await
+                {
+                    let token = Token { service: Service::Cancel, secret: ticket.secrets.tokens.cancel };
+                    let left = Left { job, token, closed: None, expires_ms, now: true };
+                    linger::linger(&client, client.dispatch.listen(job), left).await;
+                }
                 return;
             }
             Over::Left(error) => {
@@ -338,7 +345,7 @@ impl Driver {
             match step {
                 Ok(None) => {}
                 Ok(Some(over)) => return over,
-                Err(error) => return Over::Failed(error, None),
+                Err(error) => return self.over(error),
             }
         }
     }

@@ -88,8 +88,10 @@ impl Driver {
             Ok(Stored::Unproven(error)) => Err(JobError::Receipt(error)),
             Ok(Stored::Failed(ErrorMember { code, message })) => Err(JobError::Worker { code, message }),
             Err(OptionsError::Untrusted { worker, reason, .. }) => {
-                self.distrust(UntrustedWorker { worker, reason });
-                Ok(())
+                let worker = UntrustedWorker { worker, reason };
+                self.distrust(worker.clone());
+                // Whoever has launched the job may see another worker come yet.
+                if self.resumed { Err(JobError::Untrusted(worker)) } else { Ok(()) }
             }
             Err(error) => {
                 tracing::debug!(%error, "a stored result was dropped");

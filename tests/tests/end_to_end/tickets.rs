@@ -4,13 +4,14 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    task::{Context, Waker},
     time::Duration,
 };
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use subrosa::local::Plan;
-use subrosa_client::{Client, JobError, JobId, Namespace, Ticket, Timing};
+use subrosa_client::{Client, HandlerError, JobError, JobId, Namespace, Ticket, Timing};
 use subrosa_tests::{
     checkpoint::Checkpoint,
     gate::{self, Gate, Visitor},
@@ -125,12 +126,25 @@ impl Office {
         }
     }
 
+    /// The trust file without whoever has this role.
+    fn trust_without(&self, role: &str) -> String {
+        let mut trust: Value = serde_json::from_slice(&fs::read(self.trust()).unwrap()).unwrap();
+        trust["keys"].as_array_mut().unwrap().retain(|key| key["role"] != role);
+        fs::write(self.path(role), trust.to_string()).unwrap();
+        self.file(role)
+    }
+
     /// A client in this process that goes on with the job of a ticket.
     async fn returned(&self, ticket: &Ticket) -> Client {
+        self.returned_to(self.lab.url(), ticket, PATIENCE).await
+    }
+
+    async fn returned_to(&self, url: &str, ticket: &Ticket, steps: Duration) -> Client {
         let mut timing = Timing::default();
         timing.status = Duration::from_millis(200);
         timing.settle = Duration::from_millis(200);
-        let client = Client::connect(self.lab.url()).reply_token(ticket.reply_token()).timing(timing);
+        timing.steps = steps;
+        let client = Client::connect(url).reply_token(ticket.reply_token()).timing(timing);
         client.trust(self.lab.local.trust().unwrap()).await.unwrap()
     }
 }
@@ -397,5 +411,122 @@ async fn a_result_that_nobody_fetches_in_time_is_gone() {
     assert!(matches!(error, JobError::NotStored), "{error}");
     // Nothing was ended by asking.
     assert_eq!(office.history(&id, "finished").await, LIFE[..4]);
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_ticket_stays_until_somebody_who_is_trusted_has_ended_its_job() {
+    let office = Office::new().await;
+    let (job, visitor) = office.leave(&["--recipient", RECIPIENT]).await;
+    visitor.go_on().await;
+    office.stored(2).await;
+    assert_eq!(office.history(&job, "finished").await, LIFE[..4]);
+    let identity = office.file("identity");
+    let result = async |trust: &str| {
+        office.with(&["result"], "ticket", &["--identity-file", &identity, "--trust", trust]).await
+    };
+    let said = result(&office.trust_without("worker")).await;
+    assert_eq!((said.error(), &said.json["job"]), ((Some(1), "failure"), &json!(job)), "{}", said.stderr);
+    assert!(said.stderr.contains("is not trusted"), "{}", said.stderr);
+    assert!(office.path("ticket").exists());
+    assert_eq!(office.history(&job, "finished").await, LIFE[..4]);
+    fs::copy(office.path("ticket"), office.path("copy")).unwrap();
+    let said = office.with(&["cancel", "--ticket"], "copy", &["--identity-file", &identity]).await;
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    // A launcher may say so of any job.
+    let said = result(&office.trust_without("launcher")).await;
+    assert_eq!((said.error(), &said.json["job"]), ((Some(1), "failure"), &json!(job)), "{}", said.stderr);
+    assert!(said.stderr.contains("cancelled, but nobody who is trusted"), "{}", said.stderr);
+    assert!(office.path("ticket").exists());
+    let said = result(office.trust()).await;
+    assert_eq!(said.error(), (Some(6), "job_failed"), "{}", said.stderr);
+    assert!(!office.path("ticket").exists());
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn who_comes_back_and_fails_leaves_the_result_where_it_is() {
+    let office = Office::new().await;
+    let client = office.lab.anonymous(office.lab.local.trust().unwrap()).await;
+    let short = client.job(gate::WORKER).payload_value(office.gate.payload());
+    let short = short.expires_in(Duration::from_secs(8)).timeout(Duration::from_secs(5)).max_attempts(1);
+    let job = short.launch().await.unwrap();
+    let id = *job.id();
+    let ticket = patiently(job.detach()).await.unwrap();
+    let kept = ticket.to_bytes();
+    office.gate.arrival().await.go_on().await;
+    assert_eq!(office.history(&id, "finished").await, LIFE[..4]);
+
+    // It cannot be put away.
+    let client = office.returned(&ticket).await;
+    let failing =
+        client.ticket(again(&kept)).status(|_| async { Err::<(), _>(HandlerError::new("no room")) });
+    let error = patiently(patiently(failing.resume()).await.unwrap().result::<u16>()).await.unwrap_err();
+    assert!(matches!(error, JobError::Handler { step: "status", .. }), "{error}");
+
+    // The same ticket twice: only the last one hears of the job.
+    let waits = |_| std::future::pending::<Result<(), HandlerError>>();
+    let first = patiently(client.ticket(again(&kept)).status(waits).resume()).await.unwrap();
+    let second = patiently(client.ticket(again(&kept)).status(waits).resume()).await.unwrap();
+    let error = patiently(first.result::<u16>()).await.unwrap_err();
+    assert!(matches!(error, JobError::Closed), "{error}");
+    drop(second);
+    patiently(client.close()).await;
+
+    // No launcher answers for as long as the job may take.
+    let mut checkpoint = Checkpoint::before(office.lab.url()).await;
+    let client = office.returned_to(checkpoint.url(), &ticket, Duration::ZERO).await;
+    checkpoint.stop_at("subrosa.v1.result");
+    let job = patiently(client.ticket(again(&kept)).resume()).await.unwrap();
+    let stopped = checkpoint.stopped().await;
+    let error = patiently(job.result::<u16>()).await.unwrap_err();
+    assert!(matches!(error, JobError::Timeout { .. }), "{error}");
+    stopped.pass();
+    patiently(client.close()).await;
+
+    assert_eq!(office.history(&id, "finished").await, LIFE[..4]);
+    let client = office.returned(&ticket).await;
+    let job = patiently(client.ticket(ticket).resume()).await.unwrap();
+    assert_eq!(patiently(job.result::<u16>()).await.unwrap().value, 1);
+    patiently(client.close()).await;
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_whose_ticket_nobody_has_taken_is_cancelled() {
+    let office = Office::new().await;
+    let client = office.lab.anonymous(office.lab.local.trust().unwrap()).await;
+    let mut job = client.job(gate::WORKER).payload_value(office.gate.payload()).launch().await.unwrap();
+    let (id, mut events) = (*job.id(), job.events());
+    let mut leaving = Box::pin(job.detach());
+    assert!(leaving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    // They end with the ticket on its way: on this one thread, what follows is done before the test goes on.
+    patiently(async { while events.next().await.is_some() {} }).await;
+    drop(leaving);
+    assert_eq!(office.history(&id, "cancelled").await, ["queued", "taken", "running", "cancelled"]);
+    office.lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_ticket_stays_until_its_job_is_seen_to_be_closed() {
+    let office = Office::new().await;
+    let (job, visitor) = office.leave(&["--recipient", RECIPIENT]).await;
+    visitor.go_on().await;
+    assert_eq!(office.history(&job, "finished").await, LIFE[..4]);
+    let mut checkpoint = Checkpoint::before(office.lab.url()).await;
+    checkpoint.stop_at("subrosa.v1.close");
+    let mut command = Command::new(PROGRAM);
+    command.args(["result", &office.file("ticket"), "--identity-file", &office.file("identity")]);
+    command.args(["--nats", checkpoint.url(), "--trust", office.trust(), "--quiet"]);
+    let ended = Running::start(command).ends().await;
+    drop(checkpoint.stopped().await);
+    assert_eq!((ended.status.code(), &ended.said[..1]), (Some(3), &["1".to_owned()][..]), "{}", ended.text());
+    assert!(ended.text().contains("the ticket stays"), "{}", ended.text());
+    assert_eq!(office.history(&job, "finished").await, LIFE[..4]);
+
+    let said = office.result("ticket", &[]).await;
+    assert_eq!((said.code, &said.json["result"]), (Some(0), &json!(1)), "{}", said.stderr);
+    assert_eq!(office.history(&job, "closed").await, LIFE);
+    assert!(!office.path("ticket").exists());
     office.lab.stop().await;
 }
