@@ -158,8 +158,8 @@ impl Connect {
             return Err(ConnectError::InboxPrefix { prefix });
         }
         let inboxes = format!("{prefix}.{:032x}", rand::rng().random::<u128>());
-        let files = self.credentials.iter().chain(self.tls.files()).cloned().collect();
-        let watch = Arc::new(Watch::new(inboxes.clone(), Files::new(files)));
+        let files = Files::new(self.credentials.clone(), self.tls.clone());
+        let watch = Arc::new(Watch::new(inboxes.clone(), files));
         let link = match &self.link {
             Some(link) => link.clone(),
             None => {

@@ -155,9 +155,13 @@ impl Watch {
     /// little later than by others, so that not all of them come there at once.
     pub(crate) async fn move_on(&self) {
         tracing::warn!("the NATS server is about to stop (lame duck): moving to another one");
+        let breaks = *self.breaks.borrow();
         let delay = LAME_DUCK.mul_f64(rand::rng().random_range(0.0..=1.0));
         tokio::time::sleep(delay).await;
-        self.reconnect().await;
+        // It may have said so more than once, or be gone.
+        if *self.breaks.borrow() == breaks {
+            self.reconnect().await;
+        }
     }
 
     async fn reconnect(&self) {
@@ -251,11 +255,18 @@ impl Connection {
     }
 
     /// Makes the connection anew if the files that it is made with, credentials and TLS, have changed since the last
-    /// time. What is under way is sent again, as after any other break.
+    /// time. What is under way is sent again, as after any other break. It stays as it is, and that is logged, while
+    /// no connection could be made with the files for TLS.
     pub async fn renew(&self) {
-        if self.watch.files.have_changed() {
-            tracing::info!("connecting anew, with other credentials or certificates");
-            self.watch.reconnect().await;
+        match self.watch.files.have_changed() {
+            Ok(true) => {
+                tracing::info!("connecting anew, with other credentials or certificates");
+                self.watch.reconnect().await;
+            }
+            Ok(false) => {}
+            Err(reason) => {
+                tracing::error!(reason, "the files for TLS cannot be used: the connection stays as it is");
+            }
         }
     }
 

@@ -1,20 +1,24 @@
 //! NATS credentials files: a user's JWT with its key, or the key alone, as `nk -gen user` writes it.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use async_nats::ConnectOptions;
+use zeroize::Zeroizing;
 
 /// The largest such file, in bytes. A JWT with many rights in it has some thousand.
-const MAX_BYTES: u64 = 1 << 16;
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Reads such a file.
+pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<String>> {
+    if fs::metadata(path)?.len() > MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
+    }
+    fs::read_to_string(path).map(Zeroizing::new)
+}
 
 /// Adds what stands in the file at this path.
 pub(crate) fn add(options: ConnectOptions, path: &Path) -> io::Result<ConnectOptions> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES).read_to_string(&mut text)?;
+    let text = read(path)?;
     match seed(&text) {
         Some(seed) => Ok(options.nkey(seed.to_owned())),
         None => options.credentials(&text),

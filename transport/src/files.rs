@@ -2,19 +2,21 @@
 //! they can be replaced while a process runs.
 
 use std::{
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use async_nats::{Auth, AuthError, ConnectOptions};
+use async_nats::{
+    Auth, AuthError, ConnectOptions,
+    rustls::{
+        ClientConfig, RootCertStore,
+        pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
+    },
+};
 use nkeys::KeyPair;
-use zeroize::Zeroizing;
 
 use crate::{Live, credentials, live::Stamp};
-
-/// The largest credentials file, in bytes.
-const MAX_CREDENTIALS_BYTES: u64 = 1 << 20;
 
 /// The files for TLS, in PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +39,32 @@ impl Tls {
     /// Whether a certificate has its key, and a key its certificate.
     pub fn is_whole(&self) -> bool {
         self.cert.is_some() == self.key.is_some()
+    }
+
+    /// Whether a connection can be made with what the files have now: all can be read, and the key is the
+    /// certificate's.
+    fn check(&self) -> Result<(), String> {
+        fn read<T>(path: &Path, read: impl Fn(&Path) -> Result<T, pem::Error>) -> Result<T, String> {
+            read(path).map_err(|error| format!("{}: {error}", path.display()))
+        }
+        let certificates = |path: &Path| CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
+        let mut authorities = RootCertStore::empty();
+        if let Some(ca) = &self.ca {
+            for authority in read(ca, certificates)? {
+                authorities.add(authority).map_err(|error| format!("{}: {error}", ca.display()))?;
+            }
+            if authorities.is_empty() {
+                return Err(format!("{}: it holds no certificate", ca.display()));
+            }
+        }
+        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+            let (chain, key) =
+                (read(cert, certificates)?, read(key, |path| PrivateKeyDer::from_pem_file(path))?);
+            let config = ClientConfig::builder().with_root_certificates(authorities);
+            let paired = config.with_client_auth_cert(chain, key);
+            paired.map_err(|error| format!("{}: {error}", cert.display()))?;
+        }
+        Ok(())
     }
 
     /// With these files a connection is encrypted, or there is none.
@@ -69,10 +97,7 @@ impl fmt::Debug for Credentials {
 
 impl Credentials {
     fn read(path: &Path) -> io::Result<Self> {
-        if fs::metadata(path)?.len() > MAX_CREDENTIALS_BYTES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
-        }
-        let text = Zeroizing::new(fs::read_to_string(path)?);
+        let text = credentials::read(path)?;
         let bad = |what| io::Error::new(io::ErrorKind::InvalidData, format!("it holds no {what}"));
         let (jwt, seed) = match credentials::seed(&text) {
             Some(seed) => (None, seed),
@@ -118,23 +143,36 @@ pub(crate) fn with_credentials(path: &Path) -> io::Result<ConnectOptions> {
 /// The files of one connection, as they were when they were last looked at.
 #[derive(Debug)]
 pub(crate) struct Files {
-    paths: Vec<PathBuf>,
+    credentials: Option<PathBuf>,
+    tls: Tls,
     seen: Mutex<Vec<Stamp>>,
 }
 
 impl Files {
-    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
-        let seen = Mutex::new(paths.iter().map(|path| Stamp::of(path)).collect());
-        Self { paths, seen }
+    pub(crate) fn new(credentials: Option<PathBuf>, tls: Tls) -> Self {
+        let files = Self { credentials, tls, seen: Mutex::default() };
+        let seen = Mutex::new(files.stamps());
+        Self { seen, ..files }
     }
 
-    /// Whether one of them is another than at the last look.
-    pub(crate) fn have_changed(&self) -> bool {
-        let now: Vec<Stamp> = self.paths.iter().map(|path| Stamp::of(path)).collect();
+    fn stamps(&self) -> Vec<Stamp> {
+        self.credentials.iter().chain(self.tls.files()).map(|path| Stamp::of(path)).collect()
+    }
+
+    /// Whether one of them is another than at the last look, and a connection can be made with them.
+    ///
+    /// # Errors
+    ///
+    /// Why none can be made. At the next look they are still others then.
+    pub(crate) fn have_changed(&self) -> Result<bool, String> {
+        let now = self.stamps();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = *seen != now;
+        if *seen == now {
+            return Ok(false);
+        }
+        self.tls.check()?;
         *seen = now;
-        changed
+        Ok(true)
     }
 }
 
@@ -143,12 +181,10 @@ mod tests {
     use super::*;
 
     fn written(text: &str) -> io::Result<Credentials> {
-        let name = format!("subrosa-creds-{}-{:x}", std::process::id(), text.len());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, text).unwrap();
-        let read = Credentials::read(&path);
-        fs::remove_file(path).unwrap();
-        read
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("user.creds");
+        std::fs::write(&path, text).unwrap();
+        Credentials::read(&path)
     }
 
     #[test]

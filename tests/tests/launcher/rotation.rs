@@ -90,7 +90,7 @@ async fn certificates_and_their_authority_are_replaced_while_a_job_runs() {
     }
     let at = |name: &str| files.join(name).display().to_string();
     let config = format!(
-        "tls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify: true }}\n",
+        "debug: true\ntls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify: true }}\n",
         at("server.pem"),
         at("server.key"),
         at("ca.pem")
@@ -138,10 +138,15 @@ async fn certificates_and_their_authority_are_replaced_while_a_job_runs() {
     let visitor = gate.arrival().await;
     replace(files.join("ca.pem"), &new.pem);
     reload(&server).await;
+    let closed = || {
+        fs::read_to_string(server.log()).unwrap().matches("Client connection closed: Client Closed").count()
+    };
+    let before = closed();
     launcher.signal(Signal::HUP);
     launcher.says("connecting anew").await;
     renewal.notify_one();
     client.renew_connection().await;
+    until("all three have connected anew", || closed() >= before + 3).await;
     visitor.go_on().await;
     assert_eq!(patiently(job.result::<u16>()).await.unwrap().value, 1);
     let mut refused = connect(server.url(), tls(files, "gone"));
@@ -153,6 +158,47 @@ async fn certificates_and_their_authority_are_replaced_while_a_job_runs() {
     launcher.ends().await;
     server.stop().await.unwrap();
     bench.lab.stop().await;
+}
+
+#[tokio::test]
+async fn files_for_tls_that_do_not_fit_break_no_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = directory.path();
+    let authority = Authority::new("any");
+    replace(files.join("ca.pem"), &authority.pem);
+    for name in ["server", "client", "other"] {
+        authority.issue(files, name);
+    }
+    let at = |name: &str| files.join(name).display().to_string();
+    let config =
+        format!("tls {{ cert_file: \"{}\", key_file: \"{}\" }}\n", at("server.pem"), at("server.key"));
+    let server = domain::start(files, "tls", &config).await;
+    let connection = connect(server.url(), tls(files, "client")).connect().await.unwrap();
+    let works = async || {
+        let deadline = Instant::now() + PATIENCE;
+        connection.request_until("$SYS.REQ.USER.INFO", None, "".into(), deadline).await.unwrap();
+    };
+    let (certificate, key) = (fs::read(at("client.pem")).unwrap(), fs::read(at("client.key")).unwrap());
+    let half = certificate.get(..certificate.len() / 2).unwrap();
+    for (name, bytes, good) in [
+        ("client.key", fs::read(at("other.key")).unwrap(), &key),
+        ("client.pem", half.to_vec(), &certificate),
+        ("client.key", Vec::new(), &key),
+        ("ca.pem", Vec::new(), &authority.pem.clone().into_bytes()),
+    ] {
+        let breaks = connection.breaks();
+        replace(files.join(name), bytes);
+        connection.renew().await;
+        works().await;
+        assert_eq!(connection.breaks(), breaks, "{name} is no good");
+        // Once it is, the same word is enough.
+        replace(files.join(name), good);
+        connection.renew().await;
+        patiently(connection.broken_since(breaks)).await;
+        works().await;
+    }
+    drop(connection);
+    server.stop().await.unwrap();
 }
 
 #[tokio::test]
