@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use subrosa_protocol::{id::Attempt, launch::LaunchRequest};
-use subrosa_transport::trace;
-
-use subrosa_transport::ApiPrefix;
+use subrosa_transport::{ApiPrefix, trace};
 
 use super::Started;
 use crate::config::PerJob;

@@ -2,12 +2,14 @@
 
 use std::{fs, path::Path};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use subrosa::server::{self, Options, Server};
 use subrosa_client::Client;
 use subrosa_launcher::{Guard, setup};
 use subrosa_tests::{
     lab::{fresh_key, guarded, patiently, serve},
+    metrics::Endpoint,
     processes::Running,
 };
 use subrosa_transport::{ApiPrefix, Connect};
@@ -54,11 +56,22 @@ async fn everything_goes_through_a_leaf_node_to_the_domain_of_the_streams() {
         connect.api_prefix = prefix.clone();
         connect
     };
-    let domain = ApiPrefix::domain("hub").unwrap();
-    let mut config = bench.config();
-    config.nats = connect(&domain);
-    setup(&config).await.unwrap();
-    let launcher = bench.run(config).await;
+    let url = leaf.url().to_owned();
+    bench.lab.configure(|config| {
+        config.extend(toml::toml! {
+            nats = { url = url, domain = "hub" }
+            health = { listen = "127.0.0.1:0", sample = "100ms" }
+        });
+    });
+    setup(&bench.config()).await.unwrap();
+    let mut launcher = guarded(PROGRAM, PROGRAM);
+    launcher.args(["internal", "launcher", "--config"]).arg(bench.local().launcher_config());
+    let mut launcher = Running::start(launcher);
+    let endpoint = Endpoint::of(&mut launcher).await;
+    launcher.says("launcher ready").await;
+    // It finds the queue on the hub.
+    endpoint.numbers_once("the queue is known", |numbers| numbers.has("subrosa_queue_pending")).await;
+    endpoint.until(200, "ready").await;
     let mut worker = bench.lab.worker_config("echo");
     worker.nats = connect(&"$JS.hub.API".parse().unwrap());
     let worker = serve(worker, "echo", answer);
@@ -80,7 +93,8 @@ async fn everything_goes_through_a_leaf_node_to_the_domain_of_the_streams() {
     patiently(client.close()).await;
     worker.draining.cancel();
     patiently(worker.served).await.unwrap().unwrap();
-    launcher.stop().await;
+    launcher.signal(Signal::TERM);
+    launcher.ends().await;
     leaf.stop().await.unwrap();
     hub.stop().await.unwrap();
     bench.lab.stop().await;

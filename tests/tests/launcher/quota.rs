@@ -4,10 +4,10 @@ use serde_json::json;
 use subrosa_launcher::Config;
 use subrosa_protocol::{identity::SigningKey, record::Event, subject::Service};
 use subrosa_tests::lab::{PATIENCE, fresh_key};
-use subrosa_transport::now_ms;
+use subrosa_transport::{HistoryError, RequestError, now_ms};
 use tokio::time::Instant;
 
-use crate::bench::{Bench, Made, key_in, made, made_by, token};
+use crate::bench::{Bench, Made, echo, key_in, made, made_by, token};
 
 fn limited(bench: &Bench, limit: impl FnOnce(&mut subrosa_launcher::config::Quota)) -> Config {
     let mut config = bench.config();
@@ -81,6 +81,19 @@ async fn a_launcher_that_starts_knows_what_is_open() {
     cancel(&bench, &taken).await;
     launch_when_there_is_a_place(&bench, &owned(&ann)).await;
     launcher.stop().await;
+    bench.lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_history_is_read_until_the_deadline_and_no_longer() {
+    let bench = Bench::new(0).await;
+    let made = owned(&fresh_key());
+    bench.append_finished(&made, now_ms()).await;
+    let read = async |deadline| bench.history.all(&echo(), &made.id, deadline).await;
+    assert_eq!(read(Instant::now() + PATIENCE).await.unwrap().len(), 4);
+    assert!(matches!(read(Instant::now()).await, Err(HistoryError::Request(RequestError::Timeout { .. }))));
+    let first = bench.history.first(&echo(), &made.id, Instant::now() + PATIENCE).await.unwrap().unwrap();
+    assert_eq!(first.sequence, 1);
     bench.lab.stop().await;
 }
 
