@@ -6,6 +6,7 @@ use async_nats::jetstream::{
     self,
     consumer::{DeliverPolicy, pull},
 };
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use rand::RngExt as _;
 use serde::Deserialize;
@@ -47,6 +48,13 @@ struct Page {
     error: Option<ApiError>,
 }
 
+/// JetStream's answer about a stream.
+#[derive(Deserialize)]
+struct Made {
+    created: Option<String>,
+    error: Option<ApiError>,
+}
+
 #[derive(Deserialize)]
 struct PageState {
     #[serde(default)]
@@ -57,6 +65,23 @@ impl Records {
     /// The records of this namespace.
     pub fn new(connection: Connection, namespace: Namespace) -> Self {
         Self { connection, namespace }
+    }
+
+    /// When the stream was made, as the server writes it: another one numbers its records anew.
+    ///
+    /// # Errors
+    ///
+    /// See [`HistoryError`]; tried until the deadline.
+    pub async fn made(&self, deadline: Instant) -> Result<String, HistoryError> {
+        let api = self.connection.api(&format!("STREAM.INFO.{}", self.namespace.records_stream()));
+        let answer = self.connection.request_until(&api, None, Bytes::new(), deadline).await?;
+        match serde_json::from_slice(&answer.payload).map_err(|_| HistoryError::Malformed)? {
+            Made { created: Some(created), .. } => Ok(created),
+            Made { error: Some(ApiError { err_code, description }), .. } => {
+                Err(HistoryError::Refused { code: err_code.unwrap_or_default(), description })
+            }
+            Made { .. } => Err(HistoryError::Malformed),
+        }
     }
 
     /// The jobs that have records. The stream's own index is read, not the records.

@@ -47,6 +47,9 @@ pub(crate) struct Args {
 struct State {
     /// The last record that is in it, by its sequence in the stream.
     sequence: u64,
+    /// When that stream was made, as the server writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<String>,
 }
 
 /// What was done.
@@ -70,6 +73,12 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
     let denied = |error: HistoryError| auditors_only(error.into(), WHAT);
     let histories = History::new(connection.clone(), args.nats.namespace.clone());
     let records = Records::new(connection, args.nats.namespace.clone());
+    let made = records.made(Instant::now() + args.nats.patience()).await.map_err(denied)?;
+    if before.made.as_ref().is_some_and(|before| *before != made) {
+        let reason = format!("the stream of the records was made {made}");
+        return Err(another_stream(before.sequence, &reason));
+    }
+    let state = |sequence| State { sequence, made: Some(made.clone()) };
     // The last record of each job, in their order in the stream.
     let mut records = records.follow("archive").await.map_err(denied)?;
     let (mut done, mut end, bar) = (Done { sequence: before.sequence, ..Done::default() }, 0, bar(json));
@@ -86,19 +95,14 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         (done.written, done.sequence) = (done.written + 1, stored.sequence);
         bar.set_message(format!("{} histories, at record {}", done.written, done.sequence));
         if done.written % EVERY == 0 {
-            State { sequence: done.sequence }.write(&args.to).map_err(failed)?;
+            state(done.sequence).write(&args.to).map_err(failed)?;
         }
     }
     bar.finish_and_clear();
     if end < before.sequence {
-        let text = format!(
-            "the archive goes to record {}, but the last record of the stream is {end}: the stream was restored or \
-             made anew, and its records bear other numbers; use --all, and another directory if it is another stream",
-            before.sequence
-        );
-        return Err(Failure::because(Exit::Failure, text));
+        return Err(another_stream(before.sequence, &format!("the last record of the stream is {end}")));
     }
-    State { sequence: done.sequence }.write(&args.to).map_err(failed)?;
+    state(done.sequence).write(&args.to).map_err(failed)?;
     if json {
         output::json(&done)?;
     } else {
@@ -108,6 +112,15 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         ))?;
     }
     Ok(())
+}
+
+/// What is in the archive already cannot be told from what is not.
+fn another_stream(sequence: u64, reason: &str) -> Failure {
+    let text = format!(
+        "the archive goes to record {sequence} of a stream, but {reason}: it was restored or made anew, and its records \
+         bear other numbers; use --all, and another directory if it is another stream"
+    );
+    Failure::because(Exit::Failure, text)
 }
 
 fn bar(json: bool) -> ProgressBar {
