@@ -30,6 +30,8 @@ use crate::Health;
 const CONNECTIONS: usize = 32;
 /// How long one connection may last.
 const LONGEST: Duration = Duration::from_secs(5);
+/// How long the head of its request may take: who is silent holds a place that somebody else waits for.
+const HEAD: Duration = Duration::from_secs(1);
 /// The largest head of a request, in bytes: the least that hyper can be told.
 const HEAD_BYTES: usize = 8192;
 /// The most headers of a request.
@@ -127,7 +129,7 @@ async fn serve(stream: TcpStream, told: Arc<Told>) {
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(LONGEST)
+        .header_read_timeout(HEAD)
         .keep_alive(false)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS)
