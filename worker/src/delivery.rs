@@ -136,7 +136,7 @@ async fn decide(
             _ => None,
         };
         if let Some(until) = until
-            && let Err(reason) = process.counts(now).and_then(|()| process.counts(until))
+            && let Err(reason) = process.may_follow(seen.stored.as_ref(), until)
         {
             tracing::error!(job = short(job), %reason, "NOT TAKEN: this worker's records would not count");
             acker.nak(ack_wait).await;

@@ -75,6 +75,17 @@ impl Process {
         self.trust.get().vouched(&key, &self.name, self.cert.get().as_deref(), at_ms)
     }
 
+    /// Whether the records count that this worker writes after `prev`, from now until then, in Unix milliseconds: none
+    /// is older than the one before, whatever its writer's clock said.
+    ///
+    /// # Errors
+    ///
+    /// Why they do not.
+    pub(crate) fn may_follow(&self, prev: Option<&Stored>, until_ms: u64) -> Result<(), Untrusted> {
+        let from_ms = next_ms(prev);
+        self.counts(from_ms).and_then(|()| self.counts(until_ms.max(from_ms)))
+    }
+
     /// Waits until there is a thread on which a function could begin.
     pub(crate) async fn can_begin(&self) {
         // Functions of a runtime that is gone do not begin, and nothing is left to wait for.
@@ -102,10 +113,7 @@ impl Process {
         prev: Option<&Stored>,
         event: Event,
     ) -> Result<Written, HistoryError> {
-        // Whatever is written on was verified before.
-        let before_ms = prev.and_then(|prev| Record::time_in(&prev.bytes)).unwrap_or_default();
-        let at_ms = now_ms().max(before_ms);
-        let record = Record { job: *job, at_ms, attempt, prev: prev.map(Stored::hash), event };
+        let record = Record { job: *job, at_ms: next_ms(prev), attempt, prev: prev.map(Stored::hash), event };
         let numbers = &self.numbers;
         let bytes = record.sign_certified(&self.identity, self.cert.get().as_deref());
         let deadline = self.record_deadline();
@@ -128,6 +136,13 @@ impl Process {
             tracing::debug!(%error, "the client was not told of its job's end");
         }
     }
+}
+
+/// The date of a record that follows `prev` now, in Unix milliseconds.
+fn next_ms(prev: Option<&Stored>) -> u64 {
+    // Whatever is written on was verified before.
+    let before_ms = prev.and_then(|prev| Record::time_in(&prev.bytes)).unwrap_or_default();
+    now_ms().max(before_ms)
 }
 
 /// Short names for logs: nothing in a log says more of a job than its id.

@@ -6,6 +6,7 @@ use subrosa_protocol::{
     launch::{Checked, LaunchRequest},
     refusal::Code,
 };
+use subrosa_transport::now_ms;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,11 +26,16 @@ pub(crate) async fn serve(
     let id = LaunchRequest::job_id(one.request.as_bytes())
         .ok_or_else(|| not_closed("SUBROSA_JOB holds no launch request"))?;
     let mut seen = process.look(&id, 0).await?;
+    let counts = |seen: &Seen, until_ms| {
+        let counts = process.may_follow(seen.stored.as_ref(), until_ms);
+        counts.map_err(|reason| not_closed(&format!("this worker's records would not count: {reason}")))
+    };
     let checked = Checked::new(one.request.as_bytes(), &id, &process.name, &process.namespace);
     let refused = |code: Code| not_closed(&format!("the worker refuses it: {code}"));
     let warning = match process.check(&checked) {
         Ok(warning) => warning,
         Err(code) => {
+            counts(&seen, now_ms())?;
             refuse(process, &id, &checked, &seen, one.attempt, code).await?;
             return Err(refused(code));
         }
@@ -40,6 +46,8 @@ pub(crate) async fn serve(
         if start(&seen.last, one.attempt) == Start::Exit {
             return Err(not_closed("its attempt is not the next one, or the job is over"));
         }
+        // What is taken has to be ended too, however long it runs.
+        counts(&seen, now_ms().saturating_add(job.description().timeout_ms))?;
         match claim(process, job.id(), &seen, one.attempt, None).await? {
             Taken::Won { holder, record, hold } => break (holder, record, hold),
             Taken::Lost(last) => seen = last,

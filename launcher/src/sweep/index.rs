@@ -30,6 +30,8 @@ pub(super) struct Index {
 struct Entry {
     /// The hash of the last message.
     hash: Sha256Hash,
+    /// When that passed by, in Unix milliseconds.
+    seen_ms: u64,
     /// When to look, in Unix milliseconds.
     due_ms: u64,
     /// How long to wait after the next look.
@@ -103,7 +105,8 @@ impl Index {
         let at_ms = hint.map_or(0, |hint| hint.at_ms.get()).min(now_ms);
         let due_ms = if chained { at_ms.saturating_add(age_ms).saturating_add(1) } else { 0 };
         let queued_ms = is_queued.then_some(at_ms);
-        self.jobs.insert(key, Entry { hash, due_ms, wait_ms: self.ages.queued_ms, queued_ms });
+        let (seen_ms, wait_ms) = (now_ms, self.ages.queued_ms);
+        self.jobs.insert(key, Entry { hash, seen_ms, due_ms, wait_ms, queued_ms });
     }
 
     /// The jobs that are to be looked at now, at most `most`, those that have waited longest first.
@@ -111,6 +114,11 @@ impl Index {
         let mut due: Vec<_> = self.jobs.iter().filter(|(_, entry)| entry.due_ms <= now_ms).collect();
         due.sort_unstable_by_key(|(_, entry)| entry.due_ms);
         due.into_iter().take(most).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Which of its messages passed by last, and when, in Unix milliseconds.
+    pub(super) fn seen(&self, key: &Key) -> Option<(Sha256Hash, u64)> {
+        self.jobs.get(key).map(|entry| (entry.hash, entry.seen_ms))
     }
 
     /// Nothing more is to be done for a job.
@@ -150,7 +158,10 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use subrosa_protocol::encoding::b64u;
+    use subrosa_protocol::{
+        delivery::{Sweep, sweep},
+        encoding::b64u,
+    };
 
     use super::*;
 
@@ -214,6 +225,23 @@ mod tests {
         due.sort();
         assert_eq!(due, [key("forged"), key("garbage"), key("torn")]);
         assert_eq!(index.due(NOW_MS + 1, 1).len(), 1);
+    }
+
+    #[test]
+    fn what_is_dated_ahead_is_as_old_as_it_was_seen() {
+        let (mut index, ahead_ms) = (Index::new(AGES), NOW_MS + 3_600_000);
+        let bytes = message("queued", ahead_ms, None);
+        index.see(key("a"), &bytes, NOW_MS, || true);
+        let (hash, seen_ms) = index.seen(&key("a")).unwrap();
+        assert_eq!((hash, seen_ms), (Sha256Hash::of(&bytes), NOW_MS));
+        let snapshot = Snapshot { hash, attempt: 0, at_ms: ahead_ms, state: State::Queued };
+        let last = Last::Known(snapshot).seen_at(seen_ms);
+        let now_ms = NOW_MS + 30_001;
+        assert_eq!(index.due(now_ms, 9), [key("a")]);
+        assert_eq!(sweep(&last, true, false, now_ms, &AGES), Sweep::Queue);
+        index.postpone(&key("a"), &last, None, now_ms);
+        assert!(index.due(now_ms + 30_000, 9).is_empty());
+        assert_eq!(index.due(now_ms + 30_001, 9), [key("a")]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rand::RngExt as _;
 use subrosa_protocol::{
     delivery::{Ending, Last, Snapshot, State, Sweep, SweepAges, sweep},
+    id::Sha256Hash,
     job::CLOCK_TOLERANCE_MS,
     launch::LaunchRequest,
 };
@@ -150,13 +151,13 @@ async fn count(office: &Shared, unknown: Vec<Key>) -> Result<(), HistoryError> {
 }
 
 async fn sweep_once(office: &Shared, index: &mut Index) {
-    let due = index.due(now_ms(), MOST);
+    let due: Vec<_> = index.due(now_ms(), MOST).into_iter().map(|key| (index.seen(&key), key)).collect();
     if due.is_empty() {
         return;
     }
     tracing::debug!(due = due.len(), open = index.len(), "sweeping");
-    let looks = due.into_iter().map(|key| async move {
-        let looked = look(office, &key).await.unwrap_or_else(|trouble| {
+    let looks = due.into_iter().map(|(seen, key)| async move {
+        let looked = look(office, &key, seen).await.unwrap_or_else(|trouble| {
             tracing::warn!(job = short(&key.1), worker = %key.0, %trouble, "not swept");
             Looked::Again
         });
@@ -173,8 +174,18 @@ async fn sweep_once(office: &Shared, index: &mut Index) {
 }
 
 /// Reads a job's records, and does what has to be done.
-async fn look(office: &Shared, (worker, job): &Key) -> Result<Looked, Trouble> {
-    let Some(case) = office.read(worker, job, office.deadline()).await? else { return Ok(Looked::Over) };
+async fn look(
+    office: &Shared,
+    (worker, job): &Key,
+    seen: Option<(Sha256Hash, u64)>,
+) -> Result<Looked, Trouble> {
+    let Some(mut case) = office.read(worker, job, office.deadline()).await? else { return Ok(Looked::Over) };
+    // Otherwise it has gone on, and passes by soon.
+    if let Some((hash, seen_ms)) = seen
+        && case.seen.last.hash() == Some(hash)
+    {
+        case.seen.last = case.seen.last.seen_at(seen_ms);
+    }
     let now_ms = now_ms();
     let request = case.request.as_ref();
     let expired = request.is_some_and(|request| request.job().expired(now_ms));

@@ -61,7 +61,7 @@ pub enum Sweep {
 }
 
 /// Decides what the sweep does with a job. `expired`: its `expires_ms` is over. `chained`: its last
-/// record names the message before it.
+/// record names the message before it. What is dated ahead is not old: see [`Last::seen_at`].
 pub fn sweep(last: &Last, chained: bool, expired: bool, now_ms: u64, ages: &SweepAges) -> Sweep {
     let snapshot = match last {
         Last::Absent => return Sweep::Leave,

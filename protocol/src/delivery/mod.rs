@@ -108,6 +108,16 @@ impl Last {
         }
     }
 
+    /// The same, as written no later than it was seen, in Unix milliseconds: what a wrong clock has dated ahead would
+    /// be new until then, and so would be what follows it.
+    #[must_use]
+    pub fn seen_at(mut self, seen_ms: u64) -> Self {
+        if let Self::Known(snapshot) = &mut self {
+            snapshot.at_ms = snapshot.at_ms.min(seen_ms);
+        }
+        self
+    }
+
     /// Whether the job may come to a further attempt.
     pub fn may_be_taken(&self) -> bool {
         matches!(self, Self::Known(Snapshot { state: State::Queued | State::Open { .. }, .. }))

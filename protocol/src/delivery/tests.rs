@@ -275,6 +275,11 @@ fn the_sweep_ends_a_job_whose_history_is_broken() {
 fn a_record_from_the_future_is_not_old() {
     let last = Last::Known(Snapshot { hash: HASH, attempt: 0, at_ms: u64::MAX, state: State::Queued });
     assert_eq!(swept(&last, true, false, 0), (false, None));
+    // It becomes so as time goes by.
+    let seen = last.seen_at(5);
+    assert_eq!(swept(&seen, true, false, 30_005), (false, None));
+    assert_eq!(swept(&seen, true, false, 30_006), (true, None));
+    assert_eq!(seen.clone().seen_at(6), seen);
 }
 
 #[test]

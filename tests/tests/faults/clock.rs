@@ -6,19 +6,20 @@ use std::time::Duration;
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use subrosa::local::Plan;
-use subrosa_client::{Draft, Job, SigningKey};
+use subrosa_client::{Draft, Job, JobError, SigningKey};
 use subrosa_protocol::{
     audit,
-    identity::file,
+    identity::{Certificate, Role, file},
     launch::LaunchRequest,
     record::{Event, Record},
     subject::Namespace,
 };
 use subrosa_tests::{
-    lab::{Lab, PATIENCE, patiently},
+    lab::{Lab, PATIENCE, fresh_key, patiently, serve},
     raw::{self, Refusal},
 };
-use subrosa_transport::{Commit, History, Queue, now_ms};
+use subrosa_transport::{Commit, History, Live, Queue, now_ms};
+use subrosa_worker::{Done, Failure, Launched};
 use tokio::time::Instant;
 
 use crate::PROGRAM;
@@ -41,6 +42,13 @@ impl Off {
             Self::Behind => now_ms() - HOUR_MS,
         }
     }
+}
+
+/// Does what a worker of these tests does.
+async fn echo(job: subrosa_worker::Job<Launched>) -> Result<Done, Failure> {
+    let (_, job) = job.options::<Value>(&()).await?;
+    let (payload, job) = job.ready::<Value>(&()).await?;
+    job.done(&payload).await
 }
 
 async fn lab(launchers: usize) -> Lab {
@@ -104,11 +112,7 @@ async fn a_client_with_another_time_than_the_launcher_is_told_to_check_the_clock
 async fn a_job_runs_and_its_history_is_good_although_its_launcher_is_an_hour_ahead() {
     let lab = lab(1).await;
     let client = lab.client().await;
-    let worker = lab.serve(WORKER, async |job: subrosa_worker::Job<_>| {
-        let (_, job) = job.options::<Value>(&()).await?;
-        let (payload, job) = job.ready::<Value>(&()).await?;
-        job.done(&payload).await
-    });
+    let worker = lab.serve(WORKER, echo);
     let draft = Draft::new(WORKER).reply_token(client.reply_token());
     let prepared = draft.expires_in(Duration::from_millis(2 * HOUR_MS)).prepare().unwrap();
     queued(&lab, &prepared.request, Off::Ahead.now_ms()).await;
@@ -121,6 +125,48 @@ async fn a_job_runs_and_its_history_is_good_although_its_launcher_is_an_hour_ahe
     worker.draining.cancel();
     patiently(worker.served).await.unwrap().unwrap();
     patiently(client.close()).await;
+    lab.stop().await;
+}
+
+/// Its records would be as late as the launcher's, when nobody believes the certificate any more.
+#[tokio::test]
+async fn a_worker_takes_no_job_that_its_launcher_has_dated_past_the_workers_certificate() {
+    let (authority, identity) = (fresh_key(), fresh_key());
+    let vouches = authority.public();
+    let plan = Plan { others: vec![WORKER.to_owned()], ..Plan::of(PROGRAM, []) };
+    let lab = Lab::configured(plan, move |lab, _| {
+        let trust = lab.local.trust().unwrap().with_key(vouches, Role::Authority, None);
+        std::fs::write(lab.local.trust_file(), trust.to_json()).unwrap();
+    })
+    .await;
+    let issued_s = now_ms() / 1000 - 3600;
+    let (worker, key) = (WORKER.parse().unwrap(), identity.public());
+    let cert = Certificate { worker, key, issued_s, expires_s: issued_s + 5400, image: None };
+    let mut config = lab.worker_config(WORKER);
+    config.cert = Live::given(Some(cert.sign(&authority)));
+    config.identity = identity;
+    let _worker = serve(config, WORKER, echo);
+    let client = lab.client().await;
+    for (ahead_ms, taken) in [(HOUR_MS, false), (MINUTE_MS, true)] {
+        let expiry = Duration::from_millis(if taken { HOUR_MS } else { 2000 });
+        let draft = Draft::new(WORKER).reply_token(client.reply_token()).expires_in(expiry);
+        let prepared = draft.prepare().unwrap();
+        queued(&lab, &prepared.request, now_ms() + ahead_ms).await;
+        let job = client.prepared(prepared.request, prepared.secrets).payload_value(json!(1));
+        let job: Job = job.launch().await.unwrap();
+        let id = *job.id();
+        let result = patiently(job.result::<Value>()).await;
+        match result {
+            Ok(outcome) => assert!(taken && outcome.value == 1),
+            Err(error) => assert!(!taken && matches!(error, JobError::NoWorker { .. }), "{error}"),
+        }
+        if taken {
+            lab.history(WORKER, &id, "closed").await;
+            assert!(is_good(&lab, &id).await);
+        } else {
+            assert_eq!(lab.history(WORKER, &id, "cancelled").await, ["queued", "cancelled"]);
+        }
+    }
     lab.stop().await;
 }
 

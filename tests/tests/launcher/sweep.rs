@@ -12,6 +12,9 @@ use subrosa_transport::now_ms;
 
 use crate::bench::{Bench, key_in, made, made_with};
 
+/// By how much a wrong clock is ahead.
+const AHEAD_MS: u64 = 3_600_000;
+
 /// A launcher that sweeps at once.
 fn eager(mut config: Config) -> Config {
     config.timing.sweep = Duration::from_millis(50);
@@ -31,15 +34,15 @@ fn code(records: &[Record]) -> &str {
 #[tokio::test]
 async fn what_the_queue_lost_is_queued_again() {
     let bench = Bench::new(0).await;
-    let before = made();
-    bench.append_queued(&before, now_ms()).await;
+    bench.append_queued(&made(), now_ms()).await;
+    bench.append_queued(&made(), now_ms() + AHEAD_MS).await;
     let launcher = bench.run(eager(bench.config())).await;
-    bench.until_queued(1).await;
+    bench.until_queued(2).await;
     let after = made();
     bench.launch(&after).await.unwrap();
-    bench.until_queued(2).await;
+    bench.until_queued(3).await;
     bench.purge_queue().await;
-    bench.until_queued(2).await;
+    bench.until_queued(3).await;
     launcher.stop().await;
     bench.lab.stop().await;
 }
@@ -47,10 +50,12 @@ async fn what_the_queue_lost_is_queued_again() {
 #[tokio::test]
 async fn an_open_job_without_news_is_queued_again() {
     let bench = Bench::new(0).await;
-    let job = made();
-    bench.append_taken(&job, now_ms(), &key_in(&bench.local().worker_key("echo"))).await;
+    let key = key_in(&bench.local().worker_key("echo"));
+    for ahead_ms in [0, AHEAD_MS] {
+        bench.append_taken(&made(), now_ms() + ahead_ms, &key).await;
+    }
     let launcher = bench.run(eager(bench.config())).await;
-    bench.until_queued(1).await;
+    bench.until_queued(2).await;
     launcher.stop().await;
     bench.lab.stop().await;
 }
