@@ -233,10 +233,10 @@ async fn a_job_that_is_redelivered_before_its_holder_is_back_stays_with_it() {
 async fn silence_counts_over_one_unbroken_connection_only() {
     let mut pair = Pair::new(&[Phase::Running]).await;
     pair.relay.cut();
-    pair.rival(Duration::from_secs(8));
+    pair.rival(Duration::from_secs(14));
     for last in [false, true] {
-        // It asks once a second.
-        pair.asks(6).await;
+        // It asks at once, and then once a second.
+        pair.asks(9).await;
         if last {
             pair.relay.mend();
         }

@@ -137,13 +137,13 @@ async fn waiting_for_the_clients_status() {
     let (client, gate) =
         (client(&lab, |timing| timing.steps = Duration::from_secs(5)).await, Gate::new().await);
     let job = client.job(WORKER).payload_value(gate.payload()).status(|_| never()).max_attempts(1);
-    let job = job.expires_in(Duration::from_secs(5)).timeout(Duration::from_secs(1)).launch().await.unwrap();
+    let job = job.expires_in(Duration::from_secs(5)).timeout(Duration::from_secs(10)).launch().await.unwrap();
     let id = *job.id();
     gate.arrival().await.go_on().await;
     // What has run is kept, and not run again.
     lab.history(WORKER, &id, "finished").await;
     let error = patiently(job.result::<Value>()).await.unwrap_err();
-    let why = "the job did not end within 11s; attempt 1 of 1 was the last one heard of";
+    let why = "the job did not end within 20s; attempt 1 of 1 was the last one heard of";
     assert_eq!(error.to_string(), why);
     let history = [("queued", 0), ("taken", 1), ("running", 1), ("finished", 1), ("cancelled", 1)];
     assert_eq!(told(&lab, WORKER, &id, "cancelled").await, history);
@@ -156,7 +156,7 @@ async fn waiting_for_the_clients_status() {
 async fn waiting_for_the_function_to_ask() {
     let lab = resident().await;
     let mut config = lab.worker_config(WORKER);
-    (config.timing.options, config.timing.ready) = (Duration::from_secs(1), SHORT);
+    (config.timing.options, config.timing.ready) = (Duration::from_secs(4), SHORT);
     let _worker = serve(config, WORKER, |job| async move {
         let (_, job) = job.options::<Value>(&()).await?;
         pending::<()>().await;
@@ -167,7 +167,7 @@ async fn waiting_for_the_function_to_ask() {
     let id = *job.id();
     let error = patiently(job.result::<Value>()).await.unwrap_err();
     let JobError::Worker { code: StepCode::Timeout, message } = &error else { panic!("{error}") };
-    let why = "in attempt 1 of 3, the worker's function did not ask for the payload within 2.6s";
+    let why = "in attempt 1 of 3, the worker's function did not ask for the payload within 8.6s";
     assert_eq!(message, why);
     assert_eq!(told(&lab, WORKER, &id, "failed").await, [("queued", 0), ("taken", 1), ("failed", 1)]);
     patiently(client.close()).await;
@@ -188,12 +188,12 @@ async fn one_attempts_run() {
     lab.stop().await;
 }
 
-/// A job whose time is over so soon as clocks let anybody say so, and its end.
+/// A job whose time is over twenty seconds after it is launched, as clocks let anybody say so, and its end.
 async fn short_lived(client: &Client, gate: &Gate) -> (Job, u64) {
     let draft = subrosa_client::Draft::new(WORKER).reply_token(client.reply_token());
     let PreparedJob { request, secrets, .. } = draft.prepare().unwrap();
     let (mut job, old) = (request.job().description().clone(), *request.job().id());
-    (job.created_ms, job.expires_ms) = (now_ms() - 600_000, now_ms() - 110_000);
+    (job.created_ms, job.expires_ms) = (now_ms() - 600_000, now_ms() - 100_000);
     let over_ms = job.expires_ms + 120_000;
     let job = subrosa_protocol::job::Job::new(job).unwrap();
     let secrets = String::from_utf8(secrets.to_bytes().to_vec()).unwrap();
