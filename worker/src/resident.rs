@@ -17,6 +17,8 @@ use crate::{Error, Function, delivery, process::Shared};
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a function may take to begin. Where others keep their threads busy, it might never.
 const BEGIN: Duration = Duration::from_secs(1);
+/// How long a job stays away that could not begin here: every slot that waits would be handed it in turn.
+const ELSEWHERE: Duration = Duration::from_secs(1);
 
 /// Serves until `draining` is cancelled and what ran then has ended.
 pub(crate) async fn serve(
@@ -90,7 +92,7 @@ async fn slot(
         process.numbers.delivered(&delivery);
         if timeout(BEGIN, process.can_begin()).await.is_err() {
             tracing::error!("NOT TAKEN: functions that never yield keep all threads of this worker busy");
-            delivery.acker.nak(Duration::ZERO).await;
+            delivery.acker.nak(ELSEWHERE).await;
             continue;
         }
         delivery::receive(&process, &function, delivery, &draining, ack_wait).await;
