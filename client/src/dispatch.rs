@@ -3,16 +3,23 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
+use rand::RngExt as _;
 use subrosa_protocol::{id::JobId, subject::ENDED};
 use subrosa_transport::Subscription;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Messages of one job that wait to be looked at; more are dropped. Steps come again.
 const WAITING: usize = 256;
+/// Over how long the questions of all jobs are spread after a reconnect: a launcher answers only so many at once.
+const SPREAD: Duration = Duration::from_secs(1);
 
 /// A message for a job.
 #[derive(Debug)]
@@ -55,7 +62,7 @@ pub(crate) struct Mail {
 
 impl Dispatch {
     /// Dispatches until the connection is closed or the last clone is gone. Whenever `reconnects` changes, every job
-    /// is given the hint to ask for its state: it may have missed its end.
+    /// is soon given the hint to ask for its state: it may have missed its end.
     pub(crate) fn start(mut messages: Subscription, mut reconnects: watch::Receiver<u64>) -> Self {
         let closed = CancellationToken::new();
         let _open = closed.clone().drop_guard();
@@ -68,7 +75,7 @@ impl Dispatch {
                     message = messages.next() => message,
                     Ok(()) = reconnects.changed() => {
                         let Some(table) = table.upgrade() else { return };
-                        Self(table).lock().values().for_each(Inbound::hint);
+                        Self(table).hint_all();
                         continue;
                     }
                 };
@@ -89,6 +96,18 @@ impl Dispatch {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, mpsc::Sender<Inbound>>> {
         self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hints every job, each at a moment of its own.
+    fn hint_all(&self) {
+        for job in self.lock().values() {
+            // Weakly: whose place is taken, or who is gone, is not kept waiting.
+            let (job, delay) = (job.downgrade(), SPREAD.mul_f64(rand::rng().random()));
+            tokio::spawn(async move {
+                sleep(delay).await;
+                job.upgrade().as_ref().map(Inbound::hint);
+            });
+        }
     }
 
     /// Listens for a job; who has listened for it before hears no more.
