@@ -56,8 +56,7 @@ impl Launcher {
         streams::verify(&connection, config).await?;
         let office: Shared = Arc::new(Office::new(config, keys, connection, numbers));
         office.check_rights().await?;
-        let (connected, trusted, quota) =
-            (office.connection.clone(), office.clone(), office.quota.clone());
+        let (connected, trusted, quota) = (office.connection.clone(), office.clone(), office.quota.clone());
         health.require(move || match connected.is_connected() {
             true => Ok(()),
             false => Err("it is not connected to NATS".into()),

@@ -332,12 +332,12 @@ impl Office {
             Ok(outcome) => return tracing::debug!(job = short(job), %worker, ?outcome, "queued"),
             Err(error) => return tracing::warn!(job = short(job), %worker, %error, "not queued yet"),
         }
-        match Queue::remove_passed_over(connection, namespace, worker, job, deadline).await {
-            Ok(true) => {
+        match Queue::remove_passed_over(connection, namespace, worker, Some(job), deadline).await {
+            Ok(1..) => {
                 tracing::warn!(job = short(job), %worker, "the server has lost track of a queued job: queued anew");
                 self.enqueue(worker, job, request, deadline).await;
             }
-            Ok(false) => {}
+            Ok(0) => {}
             Err(error) => tracing::warn!(job = short(job), %worker, %error, "the queue was not looked at"),
         }
     }

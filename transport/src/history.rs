@@ -222,7 +222,12 @@ impl History {
     }
 
     /// The first message of a subject that has at least this sequence.
-    async fn next(&self, subject: &str, from: u64, deadline: Instant) -> Result<Option<Stored>, HistoryError> {
+    async fn next(
+        &self,
+        subject: &str,
+        from: u64,
+        deadline: Instant,
+    ) -> Result<Option<Stored>, HistoryError> {
         let request = serde_json::json!({ "seq": from, "next_by_subj": subject });
         self.get(&self.direct_get(), request.to_string().into(), deadline).await
     }

@@ -154,9 +154,9 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes a job out of the queue if its consumer will never deliver it again: it lies there, and the consumer
-    /// takes it for acknowledged. A server that is killed can lose its notes of what it has delivered, and keep the
-    /// message. Says whether it was so. Needs a launcher's rights.
+    /// Takes out of the queue what its consumer will never deliver again: it lies there, and the consumer takes it for
+    /// acknowledged. A server that is killed can lose its notes of what it has delivered, and keep the messages. This
+    /// job, or all of the worker's. Says how many there were. Needs a launcher's rights.
     ///
     /// # Errors
     ///
@@ -165,14 +165,14 @@ impl Queue {
         connection: &Connection,
         namespace: &Namespace,
         worker: &WorkerName,
-        job: &JobId,
+        job: Option<&JobId>,
         deadline: Instant,
-    ) -> Result<bool, QueueError> {
+    ) -> Result<u64, QueueError> {
         let position = Position::read(connection, namespace, worker, deadline).await?;
+        let subject = job.map_or_else(|| namespace.queue_of(worker), |job| namespace.queue(worker, job));
         // Up to there, and not itself.
         let up_to = position.acknowledged.saturating_add(1);
-        let filter = json!({ "filter": namespace.queue(worker, job), "seq": up_to });
-        Ok(Self::purge(connection, namespace, &filter, deadline).await? > 0)
+        Self::purge(connection, namespace, &json!({ "filter": subject, "seq": up_to }), deadline).await
     }
 
     async fn purge(

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use subrosa_protocol::id::WorkerName;
-use subrosa_transport::Position;
+use subrosa_transport::{Position, Queue};
 use tokio::time::Instant;
 
 use crate::office::Office;
@@ -31,14 +31,20 @@ impl Consumers {
         if self.next.is_some_and(|next| Instant::now() < next) {
             return;
         }
-        self.next = Some(Instant::now() + EVERY);
+        let regular = self.next.replace(Instant::now() + EVERY).is_some();
         let mut suspects = Vec::new();
         for worker in office.workers.keys() {
             match read(office, worker).await {
                 Some(position) if position.is_ahead() && !self.is_known(worker, &position) => {
                     suspects.push(worker);
                 }
-                Some(position) => self.judge(worker, &position),
+                Some(position) => {
+                    self.judge(worker, &position);
+                    // Not while a server has just come back: `--setup` may be about to deliver it after all.
+                    if regular {
+                        tidy(office, worker).await;
+                    }
+                }
                 None => {}
             }
         }
@@ -79,9 +85,17 @@ impl Consumers {
     }
 }
 
+/// Removes what lies in the queue and is never delivered: jobs that have ended, as the sweep queues the others anew.
+async fn tidy(office: &Office, worker: &WorkerName) {
+    let (connection, namespace, deadline) = (&office.connection, &office.namespace, office.deadline());
+    match Queue::remove_passed_over(connection, namespace, worker, None, deadline).await {
+        Ok(0) => {}
+        Ok(removed) => tracing::warn!(%worker, removed, "the server had lost track of messages in the queue"),
+        Err(error) => tracing::warn!(%worker, %error, "the queue was not looked at"),
+    }
+}
+
 async fn read(office: &Office, worker: &WorkerName) -> Option<Position> {
     let position = Position::read(&office.connection, &office.namespace, worker, office.deadline()).await;
-    position
-        .inspect_err(|error| tracing::warn!(%worker, %error, "a consumer cannot be looked at"))
-        .ok()
+    position.inspect_err(|error| tracing::warn!(%worker, %error, "a consumer cannot be looked at")).ok()
 }
