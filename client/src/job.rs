@@ -328,7 +328,9 @@ async fn launch(
         Err(error) => {
             let denied = matches!(error, LaunchError::NoLauncher(RequestError::Denied { .. }));
             let refused = denied || matches!(error, LaunchError::Refused { .. });
-            if !refused && unanswered == Unanswered::Cancel {
+            let heard =
+                !matches!(error, LaunchError::NoAnswer { reason: RequestError::NoResponders { .. }, .. });
+            if heard && !refused && unanswered == Unanswered::Cancel {
                 let token = Token { service: Service::Cancel, secret: tokens.cancel };
                 let expires_ms = document.description().expires_ms;
                 let left = Left { job: id, token, closed: None, expires_ms, now: true };

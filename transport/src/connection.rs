@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -117,6 +117,8 @@ pub(crate) struct Watch {
     breaks: watch::Sender<u64>,
     /// Rises whenever the connection is made, the first time included.
     made: watch::Sender<u64>,
+    /// Whether it is broken just now.
+    broken: AtomicBool,
     /// How many subjects the server has denied, but for this connection's own.
     denials: AtomicU64,
     /// Subjects that the server has denied.
@@ -136,6 +138,7 @@ impl Watch {
         Self {
             breaks: watch::Sender::new(0),
             made: watch::Sender::new(0),
+            broken: AtomicBool::new(false),
             denials: AtomicU64::new(0),
             denied: broadcast::channel(4096).0,
             inboxes,
@@ -175,11 +178,16 @@ impl Watch {
     pub(crate) fn see(&self, event: Event) {
         match event {
             Event::Disconnected => {
+                self.broken.store(true, Ordering::SeqCst);
                 self.breaks.send_modify(|breaks| *breaks += 1);
                 tracing::warn!("disconnected from NATS, reconnecting");
             }
             Event::Connected => {
-                tracing::debug!("connected to NATS");
+                if self.broken.swap(false, Ordering::SeqCst) {
+                    tracing::info!("connected to NATS again");
+                } else {
+                    tracing::debug!("connected to NATS");
+                }
                 self.made.send_modify(|made| *made += 1);
             }
             Event::ServerError(ServerError::Other(text)) => match denied_subject(&text) {
@@ -195,6 +203,8 @@ impl Watch {
                 None => tracing::warn!(error = text, "the NATS server reports an error"),
             },
             Event::SlowConsumer(_) => self.lost.count("too many at once"),
+            // Each try to connect again fails with one, until a server is there.
+            event if self.broken.load(Ordering::SeqCst) => tracing::debug!(%event, "NATS"),
             event => tracing::warn!(%event, "NATS"),
         }
     }
@@ -410,7 +420,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The last error at the deadline; what another try cannot mend, at once.
+    /// The last error at the deadline; what another try cannot mend, at once. That nobody listens is only said if it
+    /// was so every time: otherwise somebody may have heard it.
     pub async fn request_until(
         &self,
         subject: &str,
@@ -420,13 +431,19 @@ impl Connection {
     ) -> Result<Message, RequestError> {
         let mut inbox = self.inbox();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut heard = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = left.clamp(Duration::from_millis(100), Duration::from_secs(2));
-            match self.ask(&mut inbox, subject, headers.clone(), payload.clone(), timeout).await {
+            let answer = self.ask(&mut inbox, subject, headers.clone(), payload.clone(), timeout).await;
+            heard |= !matches!(answer, Err(RequestError::NoResponders { .. }));
+            match answer {
                 Err(error) if error.is_passing() && Instant::now() < deadline => backoff.wait().await,
                 Ok(answer) if jetstream::is_passing(&answer) && Instant::now() < deadline => {
                     backoff.wait().await;
+                }
+                Err(RequestError::NoResponders { subject }) if heard => {
+                    return Err(RequestError::Timeout { subject });
                 }
                 answer => return answer,
             }
