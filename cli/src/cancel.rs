@@ -66,7 +66,7 @@ impl Args {
             let ticket = self.opening.open(path, &self.nats.namespace)?;
             return Ok((JobRef::Id(*ticket.job()), ticket.cancel_token()));
         }
-        let wrong = |error| Failure::usage(format!("--token is no cancel token: it {error}"));
+        let wrong = |_| Failure::usage("--token is no cancel token, which is 43 characters of base64url");
         let token: CancelToken = match (self.token.clone().map(Zeroizing::new), &self.token_file) {
             (Some(token), _) => token.parse().map_err(wrong)?,
             (None, Some(file)) => read(file)?,

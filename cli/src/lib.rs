@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`demo`] | everything in one go, telling the story as it happens |
 //! | `dev`, `run`, `result`, `job`, `verify`, `audit`, `status`, `cancel`, `jobs`, `workers`, `key`, `cert`, `doctor`, `manual` | the other commands, a module each |
-//! | `nats`, `job_id`, `new_file`, `sealed`, `ticket`, `trusted`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
+//! | `nats`, `job_id`, `new_file`, `prompt`, `sealed`, `ticket`, `trusted`, `output`, `exit`, `interrupt` | what they share: options, printing, ends |
 //! | [`local`] | a whole deployment on this machine: server, launcher, workers |
 //! | [`server`] | a real nats-server, found or provided |
 
@@ -27,6 +27,7 @@ mod manual;
 mod nats;
 mod new_file;
 mod output;
+mod prompt;
 mod result;
 mod run;
 mod sealed;
@@ -74,7 +75,7 @@ enum Command {
     Verify(verify::Command),
     /// Say where a job is
     Status(status::Args),
-    /// Cancel a job by its cancel token
+    /// Cancel a job by its cancel token or ticket
     Cancel(cancel::Args),
     /// List the jobs, and watch them go on
     Jobs(jobs::Args),

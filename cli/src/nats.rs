@@ -61,6 +61,17 @@ impl Nats {
         tls
     }
 
+    /// What to do where no JetStream answers.
+    pub(crate) fn without_jetstream(&self) -> &'static str {
+        match (&self.domain, &self.api_prefix) {
+            (Some(_), _) => "no JetStream answers for this domain: check --domain",
+            (None, Some(_)) => "no JetStream answers under this prefix: check --api-prefix",
+            (None, None) => {
+                "JetStream is off for this account: start nats-server with `-js`, or enable it in the account"
+            }
+        }
+    }
+
     /// Connects as `name`.
     pub(crate) async fn connect(&self, name: &str) -> Result<Connection, Failure> {
         let mut connect = Connect::new(&self.url, name);

@@ -43,8 +43,9 @@ pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
 /// Says on standard error why a command failed; with `--json` also as JSON on standard output.
 pub(crate) fn failure(failure: &Failure, as_json: bool) {
     let Failure { exit, error, report } = failure;
-    // Whoever told it to end knows; and what was printed by then may be a line of several.
-    if as_json && !matches!(exit, Exit::Interrupted | Exit::Terminated) {
+    // Whoever told it to end knows, unless there is more to say; and what was printed by then may be a line of
+    // several.
+    if as_json && !(matches!(exit, Exit::Interrupted | Exit::Terminated) && report.is_null()) {
         error_as_json(*exit, &format!("{error:#}"), report);
     }
     eprintln!("{BAD}error:{BAD:#} {error:#}");

@@ -1,6 +1,10 @@
 //! `subrosa result`: the result of a job that was left.
 
-use std::path::{Path, PathBuf};
+use std::{
+    future::IntoFuture as _,
+    path::{Path, PathBuf},
+    pin::pin,
+};
 
 use serde_json::json;
 use subrosa_client::{HandlerError, Job, JobError, Outcome, Parameters, Receipt, Ticket};
@@ -42,17 +46,22 @@ pub(crate) struct Args {
 type Waiting = (Parameters, oneshot::Sender<()>);
 
 /// Waits for the result. Ctrl-C leaves the job as it is, and the ticket.
-pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(args: Args, as_json: bool) -> Result<(), Failure> {
     let trust = args.whom.trust()?;
     let receipt = args.receipt.as_deref().map(Files::create).transpose()?;
     let ticket = args.opening.open(&args.ticket, &args.nats.namespace)?;
-    let connect = args.whom.connect(&args.nats, trust).timing(timing(&args.nats));
-    let client = connect.reply_token(ticket.reply_token()).await?;
-    let show = Show::new(json, args.quiet);
     let told = interrupt::until_told()?;
+    let mut told = pin!(told);
+    let connect = args.whom.connect(&args.nats, trust).timing(timing(&args.nats));
+    let untouched = |told: Failure| told.context("the ticket is as good as before").reporting(json!({}));
+    let client = tokio::select! {
+        client = connect.reply_token(ticket.reply_token()).into_future() => client?,
+        told = &mut told => return Err(untouched(told)),
+    };
+    let show = Show::new(as_json, args.quiet);
     let ended = tokio::select! {
         ended = fetch(&client, ticket, &show, receipt) => ended,
-        told = told => Err(Over::Ticket(told.context("the ticket is as good as before"))),
+        told = told => Err(Over::Ticket(untouched(told))),
     };
     // The launcher is shown that the result is here, and what is stored goes.
     let closed = client.close().await;

@@ -13,7 +13,10 @@ use age::{
 };
 use zeroize::Zeroizing;
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    prompt,
+};
 
 /// The cost of a guess at a passphrase, as a power of two: a second and 256 MiB.
 const WORK_FACTOR: u8 = 18;
@@ -203,13 +206,10 @@ fn typed(asked: Asked, what: &What) -> Result<SecretString, Failure> {
         let text = format!("there is no terminal to ask for the passphrase on: use {instead}");
         return Err(Failure::usage(text));
     }
-    let ask = |prompt: &str| {
-        rpassword::prompt_password(prompt)
-            .map(SecretString::from)
-            .map_err(|error| Failure::usage(format!("cannot ask for the passphrase: {error}")))
-    };
-    let passphrase = ask(&format!("Passphrase of {}: ", what.name))?;
-    if asked == Asked::New && ask("The same again: ")?.expose_secret() != passphrase.expose_secret() {
+    let passphrase = prompt::ask(format!("Passphrase of {}: ", what.name))?;
+    if asked == Asked::New
+        && prompt::ask("The same again: ".to_owned())?.expose_secret() != passphrase.expose_secret()
+    {
         return Err(Failure::usage("the passphrases differ"));
     }
     Ok(passphrase)

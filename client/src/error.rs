@@ -70,7 +70,7 @@ pub enum LaunchError {
         state: String,
     },
     /// A launcher refuses it.
-    #[error("the launcher refuses the job: {message} ({code})")]
+    #[error("the launcher refuses: {message} ({code})")]
     Refused {
         /// Why, as a code.
         code: Code,

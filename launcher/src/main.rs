@@ -21,10 +21,11 @@ struct Cli {
     /// Create or update the streams and consumers on the server, and end. Needs an administrator's rights.
     #[arg(long)]
     setup: bool,
-    /// With --setup, the administrator's NATS credentials, in place of the launcher's in the configuration file.
+    /// With --setup, the administrator's NATS credentials, in place of the launcher's in the configuration file; needs
+    /// --inbox-prefix.
     #[arg(long, value_name = "FILE", requires = "setup", requires = "inbox_prefix")]
     creds: Option<PathBuf>,
-    /// With --setup, the prefix of the administrator's reply subjects.
+    /// With --setup, the prefix of the administrator's reply subjects, which --creds needs.
     #[arg(long, value_name = "PREFIX", requires = "setup")]
     inbox_prefix: Option<String>,
     #[command(subcommand)]

@@ -20,7 +20,7 @@ pub enum NameError {
     #[error("a worker's name has 1 to 64 characters out of a-z, 0-9 and -")]
     Worker,
     /// A job's id is 64 lower-case hexadecimal digits.
-    #[error("a job's id is 64 lower-case hexadecimal digits: it {0}")]
+    #[error("a job's id is 64 lower-case hexadecimal digits, which this is not")]
     Job(DecodeError),
     /// A process's name is 16 bytes as base64url.
     #[error("an instance is 16 bytes as base64url: it {0}")]

@@ -97,11 +97,7 @@ async fn streams(connection: &Connection, nats: &Nats) -> Vec<Check> {
             Err(RequestError::Denied { .. }) => {
                 Check::skipped("stream", format!("{stream}: this user may not ask; a launcher checks it"))
             }
-            Err(error) => Check::bad(
-                "stream",
-                format!("{stream}: {error}"),
-                "JetStream is off for this account: start nats-server with `-js`, or enable it in the account",
-            ),
+            Err(error) => Check::bad("stream", format!("{stream}: {error}"), nats.without_jetstream()),
             Ok(message) => match serde_json::from_slice::<StreamInfo>(&message.payload) {
                 Err(_) => Check::bad("stream", format!("{stream}: the answer is not JetStream's"), setup),
                 Ok(StreamInfo { error: Some(error), .. }) => {

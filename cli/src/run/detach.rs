@@ -46,11 +46,13 @@ pub(super) struct Place {
     file: NamedTempFile,
     path: Option<PathBuf>,
     lock: Lock,
+    /// Whom `subrosa result` is to believe.
+    trust: String,
 }
 
 impl Leaving {
     /// Where the ticket goes, if the job is to be left.
-    pub(super) fn place(&self) -> Result<Option<Place>, Failure> {
+    pub(super) fn place(&self, trust: String) -> Result<Option<Place>, Failure> {
         if !self.detach {
             return Ok(None);
         }
@@ -65,15 +67,19 @@ impl Leaving {
         };
         let directory = self.ticket.as_deref().map_or(Path::new("."), new_file::directory);
         let file = tempfile::Builder::new().prefix(".subrosa-").suffix(".ticket").tempfile_in(directory);
-        let file = file.map_err(|error| Failure::usage(new_file::cannot_write(directory, &error)))?;
-        Ok(Some(Place { file, path: self.ticket.clone(), lock }))
+        let file = file.map_err(|error| {
+            // Its name is a temporary one, which says nothing to anybody.
+            let error = std::io::Error::from(error.kind());
+            Failure::usage(new_file::cannot_write(directory, &error))
+        })?;
+        Ok(Some(Place { file, path: self.ticket.clone(), lock, trust }))
     }
 }
 
 impl Place {
     /// Writes the ticket, as a whole or not at all, and over nothing.
     fn keep(self, ticket: &Ticket) -> Result<PathBuf, Failure> {
-        let Self { mut file, path, lock } = self;
+        let Self { mut file, path, lock, .. } = self;
         let named = || format!("{:.8}.ticket", ticket.job().to_string()).into();
         let path = path.unwrap_or_else(named);
         let failed =
@@ -91,11 +97,11 @@ impl Place {
 }
 
 /// Leaves the job once it runs.
-pub(super) async fn leave(mut job: Job, show: Show, place: Place, nats: &Nats) -> Result<(), Failure> {
+pub(super) async fn leave(mut job: Job, show: &Show, place: Place, nats: &Nats) -> Result<(), Failure> {
     let id = *job.id();
     show.launched(&id);
     let events = job.events();
-    let detached = shown_until(job.detach(), events, &show).await;
+    let detached = shown_until(job.detach(), events, show).await;
     show.over();
     let ticket = match detached {
         Ok(ticket) => ticket,
@@ -103,6 +109,7 @@ pub(super) async fn leave(mut job: Job, show: Show, place: Place, nats: &Nats) -
         Err(DetachError::Job(error)) => return Err(Failure::from(error).reporting(json!({ "job": id }))),
         Err(error) => return Err(Failure::new(Exit::Failure, error)),
     };
+    let trust = place.trust.clone();
     let path = match place.keep(&ticket) {
         Ok(path) => path,
         Err(failure) => {
@@ -113,17 +120,24 @@ pub(super) async fn leave(mut job: Job, show: Show, place: Place, nats: &Nats) -
             return Err(failure.context(format!("there is no ticket, and the job is {state}")));
         }
     };
-    show.left(&id, ticket.attempt(), &path)
+    show.left(&id, ticket.attempt(), &path, &trust)
 }
 
 impl Show {
-    fn left(&self, job: &subrosa_client::JobId, attempt: u16, path: &Path) -> Result<(), Failure> {
+    fn left(
+        &self,
+        job: &subrosa_client::JobId,
+        attempt: u16,
+        path: &Path,
+        trust: &str,
+    ) -> Result<(), Failure> {
         if self.is_json() {
             output::json(&json!({ "job": job, "state": "running", "attempt": attempt, "ticket": path }))?;
             return Ok(());
         }
         output::line(format_args!("{}", path.display()))?;
-        self.say(&format!("the job runs on; its result is opened by: subrosa result {}", path.display()));
+        let path = path.display();
+        self.say(&format!("the job runs on; its result is opened by: subrosa result {path} {trust}"));
         Ok(())
     }
 }

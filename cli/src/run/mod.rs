@@ -6,13 +6,19 @@ pub(crate) mod receipt;
 pub(crate) mod show;
 pub(crate) mod whom;
 
-use std::{path::PathBuf, time::Duration};
-
-use subrosa_client::{
-    Bytes, CancelToken, Client, EventStream, Job, JobBuilder, JobSecrets, LaunchError, LaunchRequest,
-    SigningKey, Timing, Trust, identity::file,
+use std::{
+    future::IntoFuture as _,
+    path::PathBuf,
+    pin::{Pin, pin},
+    time::Duration,
 };
-use subrosa_transport::now_ms;
+
+use serde_json::json;
+use subrosa_client::{
+    Bytes, CancelToken, Client, EventStream, Job, JobBuilder, JobError, JobId, JobSecrets, LaunchError,
+    LaunchRequest, SigningKey, Timing, Trust, identity::file,
+};
+use subrosa_transport::{RequestError, now_ms};
 use zeroize::Zeroizing;
 
 use self::{
@@ -128,7 +134,7 @@ impl Order {
             payload,
             trust,
             key,
-            leaving: args.detach.place()?,
+            leaving: args.detach.place(args.whom.as_option())?,
         })
     }
 }
@@ -152,6 +158,9 @@ fn prepared(args: &Args, payload: &Text) -> Result<Option<(LaunchRequest, JobSec
 /// Runs the job. Ctrl-C cancels it.
 pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
     let Order { options, payload, trust, key, prepared, leaving } = Order::read(&args)?;
+    // Not before: what comes from a terminal or a pipe is waited for until a signal ends it.
+    let told = interrupt::until_told()?;
+    let mut told = pin!(told);
     let mut connect = args.whom.connect(&args.nats, trust).timing(timing(&args.nats));
     if let Some(key) = key {
         connect = connect.identity(key);
@@ -165,14 +174,16 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         Some(place) => Goal::Ticket(place, Box::new(args.nats.clone())),
         None => Goal::Result(args.receipt.as_deref().map(Files::create).transpose()?),
     };
-    let client = connect.await?;
-    let told = interrupt::until_told()?;
+    let client = tokio::select! {
+        client = connect.into_future() => client?,
+        told = &mut told => return Err(told),
+    };
     let show = Show::new(json, args.quiet);
     let ended = match prepared {
         Some((request, secrets)) => {
             keep_cancel_token(&args, || secrets.cancel_token())?;
             let job = answering(client.prepared(request, secrets), options, payload);
-            launch_and_follow(job.launch(), show, goal, told).await
+            launch_and_follow(job.launch(), &show, goal, told).await
         }
         None => {
             let mut job = described(&client, &args, &payload);
@@ -180,12 +191,23 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
                 job = job.cancel_token(token);
             }
             let job = answering(job, options, payload);
-            launch_and_follow(job.launch(), show, goal, told).await
+            let ended = launch_and_follow(job.launch(), &show, goal, told).await;
+            if ended.as_ref().is_err_and(may_be_queued) {
+                show.say("no launcher answered, but the job may be queued: withdrawing it…");
+            }
+            ended
         }
     };
     // A job that was dropped is cancelled, which this sees to.
     client.close().await;
     ended
+}
+
+/// Whether a launcher may have heard of the job, which has not answered.
+fn may_be_queued(failure: &Failure) -> bool {
+    let error = failure.error.downcast_ref::<LaunchError>();
+    let Some(LaunchError::NoAnswer { reason, .. }) = error else { return false };
+    !matches!(reason, RequestError::NoResponders { .. })
 }
 
 /// Writes the token that cancels the job, before there is a job, if it is asked for.
@@ -227,21 +249,22 @@ fn answering<J>(job: JobBuilder<'_, J>, options: Text, payload: Text) -> JobBuil
 
 async fn launch_and_follow(
     launch: impl Future<Output = Result<Job, LaunchError>>,
-    show: Show,
+    show: &Show,
     goal: Goal,
-    told: impl Future<Output = Failure>,
+    mut told: Pin<&mut impl Future<Output = Failure>>,
 ) -> Result<(), Failure> {
-    tokio::pin!(told);
     tokio::pin!(launch);
     let job = tokio::select! {
         launched = &mut launch => launched?,
         told = &mut told => {
             // It may be queued by now, and nobody else has the token that cancels it.
-            drop(launch.await);
-            return Err(told);
+            return Err(match launch.await {
+                Ok(job) => stopped(told, job.id(), "the job is withdrawn"),
+                Err(_) => told.reporting(json!({})),
+            });
         }
     };
-    let canceller = job.canceller();
+    let (id, canceller) = (*job.id(), job.canceller());
     let followed = async {
         match goal {
             Goal::Result(receipt) => follow(job, show, receipt).await,
@@ -254,10 +277,22 @@ async fn launch_and_follow(
         told = told => {
             canceller.cancel();
             // The worker is told, and where it does not answer, a launcher.
-            let _ = tokio::time::timeout(CLOSE, followed).await;
-            Err(told)
+            Err(match tokio::time::timeout(CLOSE, followed).await {
+                // What it has come to is said already.
+                Ok(Ok(())) => told,
+                Ok(Err(failure)) => match failure.error.downcast_ref() {
+                    Some(JobError::Cancelled { .. }) => stopped(told, &id, "the job was cancelled"),
+                    _ => stopped(told, &id, &format!("{:#}", failure.error)),
+                },
+                Err(_) => stopped(told, &id, "nobody has confirmed that the job is cancelled"),
+            })
         }
     }
+}
+
+/// What became of the job when this program was told to end.
+fn stopped(told: Failure, job: &JobId, what: &str) -> Failure {
+    Failure::because(told.exit, format!("{:#}; {what}", told.error)).reporting(json!({ "job": job }))
 }
 
 /// What `run` is to end with.
@@ -275,12 +310,12 @@ pub(crate) fn timing(nats: &Nats) -> Timing {
     timing
 }
 
-async fn follow(mut job: Job, show: Show, receipt: Option<Files>) -> Result<(), Failure> {
+async fn follow(mut job: Job, show: &Show, receipt: Option<Files>) -> Result<(), Failure> {
     let id = *job.id();
     show.launched(&id);
     let events = job.events();
-    let outcome = shown_until(job.result_bytes(), events, &show).await;
-    let outcome = outcome.map_err(|error| Failure::from(error).reporting(serde_json::json!({ "job": id })));
+    let outcome = shown_until(job.result_bytes(), events, show).await;
+    let outcome = outcome.map_err(|error| Failure::from(error).reporting(json!({ "job": id })));
     let outcome = outcome?;
     // A result that is here is shown, whatever becomes of its receipt.
     let kept = receipt.map_or(Ok(()), |files| files.keep(&outcome.receipt));

@@ -32,6 +32,14 @@ pub(crate) struct Whom {
 }
 
 impl Whom {
+    /// The option that says so, as a command line has it.
+    pub(crate) fn as_option(&self) -> String {
+        match &self.trust {
+            Some(trust) => format!("--trust {}", trust.display()),
+            None => "--danger-trust-any-worker".to_owned(),
+        }
+    }
+
     /// What the files say.
     pub(crate) fn trust(&self) -> Result<Trust, Failure> {
         let Some(trust) = &self.trust else { return Ok(Trust::danger_trust_any_worker()) };

@@ -226,7 +226,9 @@ async fn ctrl_c_cancels_the_job() {
     let line = running.says("job ").await;
     let job = line.rsplit(' ').next().unwrap().parse().unwrap();
     running.signal(Signal::INT);
-    assert_eq!(running.ends().await.status.code(), Some(130));
+    let ended = running.ends().await;
+    assert_eq!(ended.status.code(), Some(130));
+    assert!(ended.text().contains("interrupted; the job was cancelled"), "{}", ended.text());
     // The program has seen to it before it ended.
     assert_eq!(lab.history("nobody", &job, "cancelled").await, ["queued", "cancelled"]);
     lab.stop().await;
@@ -246,6 +248,14 @@ async fn every_failure_has_an_exit_code_of_its_own() {
         subrosa(&[&["run"], args, &["--nats", lab.url(), "--trust", &trust]].concat()).await
     };
     assert_eq!(run(&["unknown"]).await.error(), (Some(5), "refused"));
+    // Nobody can have heard of the job: nothing is withdrawn from anybody.
+    let said = run(&["echo", "--namespace", "other", "--patience", "1"]).await;
+    assert_eq!(said.error(), (Some(3), "unreachable"));
+    assert!(
+        said.stderr.contains("nobody listens") && !said.stderr.contains("withdrawing"),
+        "{}",
+        said.stderr
+    );
     let said = run(&["echo", "--payload", "{secret"]).await;
     assert_eq!(said.error(), (Some(2), "usage"));
     assert!(said.stderr.contains("--payload is not JSON") && !said.stderr.contains("secret"));
