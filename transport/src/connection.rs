@@ -115,7 +115,7 @@ pub struct Connection {
 pub(crate) struct Watch {
     /// Rises whenever the connection breaks.
     breaks: watch::Sender<u64>,
-    /// Rises whenever the connection is made, the first time included.
+    /// Rises whenever the connection was broken and is made again.
     made: watch::Sender<u64>,
     /// Whether it is broken just now.
     broken: AtomicBool,
@@ -185,10 +185,10 @@ impl Watch {
             Event::Connected => {
                 if self.broken.swap(false, Ordering::SeqCst) {
                     tracing::info!("connected to NATS again");
+                    self.made.send_modify(|made| *made += 1);
                 } else {
                     tracing::debug!("connected to NATS");
                 }
-                self.made.send_modify(|made| *made += 1);
             }
             Event::ServerError(ServerError::Other(text)) => match denied_subject(&text) {
                 Some(subject) => {
