@@ -1,13 +1,10 @@
 //! A cluster of three servers that loses one in the middle of jobs: the one that leads, and any other.
 
-use std::time::Duration;
-
 use futures_util::future::join;
 use subrosa::local::Plan;
-use subrosa_client::{Client, Timing};
 use subrosa_tests::{
     cluster::{Cluster, NODES},
-    lab::{Lab, PATIENCE, fresh_key, patiently},
+    lab::{Lab, PATIENCE, patiently},
 };
 use tokio::time::Instant;
 
@@ -34,20 +31,12 @@ async fn lab(cluster: &Cluster) -> Lab {
     .await
 }
 
-async fn client(lab: &Lab) -> Client {
-    let mut timing = Timing::default();
-    timing.status = Duration::from_millis(200);
-    timing.settle = Duration::from_millis(200);
-    let client = Client::connect(lab.url()).identity(fresh_key()).timing(timing);
-    client.trust(lab.local.trust().unwrap()).await.unwrap()
-}
-
 /// A node is killed, and jobs go on with two; it comes back, and so does what it has missed.
 #[tokio::test]
 async fn jobs_survive_the_leaders_of_a_cluster() {
     let mut cluster = Cluster::start(PROGRAM).await;
     let lab = lab(&cluster).await;
-    let client = client(&lab).await;
+    let client = scene::client(&lab).await;
     let _worker = scene::serve_gated(lab.worker_config(WORKER), WORKER);
     for stream in [RECORDS, QUEUE] {
         let mut cases = scene::in_every_phase(&lab, &client, WORKER).await;
@@ -77,7 +66,7 @@ async fn jobs_survive_the_leaders_of_a_cluster() {
 async fn jobs_survive_that_a_cluster_loses_its_majority() {
     let mut cluster = Cluster::start(PROGRAM).await;
     let lab = lab(&cluster).await;
-    let client = client(&lab).await;
+    let client = scene::client(&lab).await;
     let _worker = scene::serve_gated(lab.worker_config(WORKER), WORKER);
     let mut cases = scene::in_every_phase(&lab, &client, WORKER).await;
     let leader = cluster.leader(&lab.connection().await, RECORDS).await;

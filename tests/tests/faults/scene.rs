@@ -3,15 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use subrosa_client::{Client, HandlerError, Job, Parameters};
+use subrosa_client::{Client, HandlerError, Job, Parameters, Timing};
 use subrosa_protocol::audit::{self, Message};
 use subrosa_tests::{
     gate::{self, Gate, Visitor},
-    lab::{Lab, PATIENCE, Resident, patiently, serve},
+    lab::{Lab, PATIENCE, Resident, fresh_key, patiently, serve},
 };
 use subrosa_transport::History;
 use subrosa_worker::Config;
 use tokio::{sync::watch, time::Instant};
+
+/// A client that soon sees to it that its jobs are closed.
+pub(crate) async fn client(lab: &Lab) -> Client {
+    let mut timing = Timing::default();
+    timing.status = Duration::from_millis(200);
+    timing.settle = Duration::from_millis(200);
+    let client = Client::connect(lab.url()).identity(fresh_key()).timing(timing);
+    client.trust(lab.local.trust().unwrap()).await.unwrap()
+}
 
 /// Where a job is when a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

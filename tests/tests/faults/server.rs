@@ -5,9 +5,8 @@ use std::time::Duration;
 use futures_util::future::join;
 use rustix::process::Signal;
 use subrosa::local::Plan;
-use subrosa_client::{Client, Timing};
 use subrosa_tests::{
-    lab::{Lab, fresh_key, patiently},
+    lab::{Lab, patiently},
     processes::{Process, signal, until},
 };
 
@@ -58,18 +57,9 @@ async fn lab() -> Lab {
     .await
 }
 
-/// A client that soon sees to it that its jobs are closed.
-async fn client(lab: &Lab) -> Client {
-    let mut timing = Timing::default();
-    timing.status = Duration::from_millis(200);
-    timing.settle = Duration::from_millis(200);
-    let client = Client::connect(lab.url()).identity(fresh_key()).timing(timing);
-    client.trust(lab.local.trust().unwrap()).await.unwrap()
-}
-
 async fn survives(end: End, worker: &str) {
     let mut lab = lab().await;
-    let client = client(&lab).await;
+    let client = scene::client(&lab).await;
     let served = (worker == RESIDENT).then(|| scene::serve_gated(lab.worker_config(worker), worker));
     let mut cases = scene::in_every_phase(&lab, &client, worker).await;
     end.befalls(&mut lab).await;
@@ -109,7 +99,7 @@ async fn jobs_of_started_workers_survive_a_stopped_server() {
 #[tokio::test]
 async fn stored_results_survive_their_server() {
     let mut lab = lab().await;
-    let client = client(&lab).await;
+    let client = scene::client(&lab).await;
     let mut config = lab.worker_config(HASTY);
     config.timing.done = Duration::from_millis(300);
     let _served = scene::serve_gated(config, HASTY);
