@@ -321,7 +321,7 @@ impl Connection {
         reply: Option<&str>,
         payload: Bytes,
     ) -> Result<(), RequestError> {
-        self.send(subject, reply, None, payload).await
+        self.publish_with_headers(subject, reply, None, payload).await
     }
 
     /// As [`Connection::publish`], with headers.
@@ -330,16 +330,6 @@ impl Connection {
     ///
     /// As for [`Connection::publish`].
     pub async fn publish_with_headers(
-        &self,
-        subject: &str,
-        reply: Option<&str>,
-        headers: Option<async_nats::HeaderMap>,
-        payload: Bytes,
-    ) -> Result<(), RequestError> {
-        self.send(subject, reply, headers, payload).await
-    }
-
-    async fn send(
         &self,
         subject: &str,
         reply: Option<&str>,
@@ -398,7 +388,7 @@ impl Connection {
         let mut denials = self.denials();
         let reply = inbox.subject().to_owned();
         let answer = async {
-            self.send(subject, Some(&reply), headers, payload).await?;
+            self.publish_with_headers(subject, Some(&reply), headers, payload).await?;
             tokio::select! {
                 message = inbox.next() => match message {
                     Some(message) if message.is_no_responders() => {
