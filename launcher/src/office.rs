@@ -317,20 +317,25 @@ impl Office {
     }
 
     /// Puts a job in the queue. What goes wrong there the sweep makes good.
-    pub(crate) async fn enqueue(&self, worker: &WorkerName, job: &JobId, request: Bytes, deadline: Instant) {
-        match Queue::publish(&self.connection, &self.namespace, worker, job, request, deadline).await {
-            Ok(outcome) => tracing::debug!(job = short(job), %worker, ?outcome, "queued"),
-            Err(error) => tracing::warn!(job = short(job), %worker, %error, "not queued yet"),
-        }
+    pub(crate) async fn enqueue(
+        &self,
+        worker: &WorkerName,
+        job: &JobId,
+        request: Bytes,
+        deadline: Instant,
+    ) -> Option<Enqueued> {
+        Queue::publish(&self.connection, &self.namespace, worker, job, request, deadline)
+            .await
+            .inspect(|outcome| tracing::debug!(job = short(job), %worker, ?outcome, "queued"))
+            .inspect_err(|error| tracing::warn!(job = short(job), %worker, %error, "not queued yet"))
+            .ok()
     }
 
     /// Puts a job in the queue that should be there, and be delivered: what lies there and never will be makes room.
     pub(crate) async fn enqueue_again(&self, worker: &WorkerName, job: &JobId, request: Bytes) {
         let (connection, namespace, deadline) = (&self.connection, &self.namespace, self.deadline());
-        match Queue::publish(connection, namespace, worker, job, request.clone(), deadline).await {
-            Ok(Enqueued::Already) => {}
-            Ok(outcome) => return tracing::debug!(job = short(job), %worker, ?outcome, "queued"),
-            Err(error) => return tracing::warn!(job = short(job), %worker, %error, "not queued yet"),
+        if self.enqueue(worker, job, request.clone(), deadline).await != Some(Enqueued::Already) {
+            return;
         }
         match Queue::remove_passed_over(connection, namespace, worker, Some(job), deadline).await {
             Ok(1..) => {
