@@ -96,9 +96,6 @@ enum Command {
     Completions(manual::Completions),
     /// Print the manual page
     Man(manual::Man),
-    /// Run a program that ends with its parent
-    #[command(name = guard::SUBCOMMAND, hide = true)]
-    Guard(guard::Args),
     /// Run a part of a local deployment
     #[command(subcommand, hide = true)]
     Internal(internal::Part),
@@ -127,7 +124,6 @@ impl Command {
             Self::Doctor(args) => block_on(droppable(doctor::run(args, json))),
             Self::Completions(args) => manual::completions(&args, Cli::command()),
             Self::Man(args) => manual::man(&args, Cli::command(), json),
-            Self::Guard(args) => Err(Failure::from(args.exec())),
             Self::Internal(part) => Ok(part.run()?),
         }
     }
@@ -135,6 +131,10 @@ impl Command {
 
 /// The program. How it ends stands in `--help`, as a table of exit codes.
 pub fn main() -> ExitCode {
+    if let Some(error) = guard::exec_if_asked(std::env::args_os()) {
+        output::failure(&error.into(), false);
+        return ExitCode::FAILURE;
+    }
     let Cli { command, json } = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error),

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-/// The name of the hidden subcommand that our programs answer with [`exec`].
+/// The name of the hidden subcommand that our programs answer with [`exec_if_asked`].
 pub const SUBCOMMAND: &str = "guard";
 
 /// Makes commands whose process dies with this one.
@@ -81,33 +81,30 @@ impl Guard {
     }
 }
 
-/// What the hidden subcommand takes on the command line.
+/// Becomes the program that the command line names, if it begins with [`SUBCOMMAND`]. For the first line of `main`:
+/// the guard stands in the way of every job, and to parse the command line of a whole program takes longer than the
+/// rest of it.
 ///
-/// Everything from the program on is taken as it stands, also what begins with a hyphen.
-#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
-pub struct Args {
-    /// Process id of the parent to die with.
-    parent: u32,
-    /// The program to become, and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    program: Vec<OsString>,
-}
-
-impl Args {
-    /// Becomes the program, as [`exec`] does; returns only on failure.
-    pub fn exec(&self) -> io::Error {
-        match self.program.split_first() {
-            Some((program, args)) => exec(self.parent, program, args),
-            None => io::Error::new(io::ErrorKind::InvalidInput, "name the program to run"),
-        }
+/// Returns only if that is not asked for, or has failed: then why, to be printed before the program ends.
+pub fn exec_if_asked(mut args: impl Iterator<Item = OsString>) -> Option<io::Error> {
+    if args.nth(1)? != SUBCOMMAND {
+        return None;
     }
+    let parent = args.next().and_then(|parent| parent.to_str()?.parse().ok());
+    Some(match (parent, args.next()) {
+        (Some(parent), Some(program)) => exec(parent, &program, args),
+        _ => io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "name the parent's process id, and the program to run",
+        ),
+    })
 }
 
 /// Asks to be killed when the parent dies, checks that it is still `parent`, and becomes `program`.
 ///
-/// The caller should print the error and exit at once. The check comes after the request: a parent that died
-/// before it sent no signal, but its child has another parent by then.
-pub fn exec(parent: u32, program: &OsStr, args: &[OsString]) -> io::Error {
+/// The check comes after the request: a parent that died before it sent no signal, but its child has another
+/// parent by then.
+fn exec(parent: u32, program: &OsStr, args: impl Iterator<Item = OsString>) -> io::Error {
     if let Err(error) = die_with_parent() {
         return error;
     }

@@ -51,16 +51,14 @@ enum Command {
         #[arg(long)]
         live: bool,
     },
-    #[command(name = guard::SUBCOMMAND, hide = true)]
-    Guard(guard::Args),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Some(Command::Guard(args)) = &cli.command {
-        eprintln!("subrosa-launcher: {}", args.exec());
+    if let Some(error) = guard::exec_if_asked(std::env::args_os()) {
+        eprintln!("subrosa-launcher: {error}");
         return ExitCode::FAILURE;
     }
+    let cli = Cli::parse();
     let _telemetry = Telemetry::start("subrosa-launcher");
     match start(&cli) {
         Ok(()) => ExitCode::SUCCESS,

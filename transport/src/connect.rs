@@ -16,9 +16,8 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::{
-    ApiPrefix, Backoff, Connection, Link, RequestError, Tls,
-    connection::Watch,
-    credentials,
+    ApiPrefix, Backoff, Connection, Link, RequestError, Tls, credentials,
+    events::Watch,
     files::{Files, with_credentials},
 };
 

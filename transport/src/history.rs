@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, jetstream::ErrorCode};
 use bytes::Bytes;
 use serde::Deserialize;
 use subrosa_protocol::{
@@ -21,12 +21,12 @@ pub(crate) const LAG: Duration = Duration::from_secs(10);
 /// One try of a request.
 const TRY: Duration = Duration::from_secs(2);
 
-/// JetStream's error: the expected last sequence is not the last one.
-const WRONG_LAST_SEQUENCE: u64 = 10071;
-/// The same in a cluster, without the sequence.
-const WRONG_LAST_SEQUENCE_CONSTANT: u64 = 10164;
-/// Full: the server, the account, the stream.
-const FULL: [u64; 3] = [10023, 10002, 10077];
+/// JetStream's errors when the server, the account, or the stream is full.
+const FULL: [ErrorCode; 3] = [
+    ErrorCode::INSUFFICIENT_RESOURCES,
+    ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+    ErrorCode::STREAM_STORE_FAILED,
+];
 
 /// A history that could not be read or written.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -104,7 +104,8 @@ struct PubAck {
 /// JetStream's error.
 #[derive(Deserialize)]
 pub(crate) struct ApiError {
-    pub(crate) err_code: Option<u64>,
+    #[serde(default, rename = "err_code")]
+    pub(crate) code: ErrorCode,
     #[serde(default)]
     pub(crate) description: String,
 }
@@ -306,23 +307,24 @@ impl History {
         };
         match pub_ack(&answer)? {
             Ok(sequence) => Ok(Try::Stored(sequence)),
-            Err((WRONG_LAST_SEQUENCE, description)) => {
+            Err((ErrorCode::STREAM_WRONG_LAST_SEQUENCE, description)) => {
                 // "wrong last sequence: 5"
                 Ok(Try::Refused(description.rsplit(' ').next().and_then(|number| number.parse().ok())))
             }
-            Err((WRONG_LAST_SEQUENCE_CONSTANT, _)) => Ok(Try::Refused(None)),
+            // The same in a cluster, without the sequence.
+            Err((ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT, _)) => Ok(Try::Refused(None)),
             Err((code, _)) if jetstream::passes(code) => Ok(Try::Unanswered),
             Err((code, _)) if FULL.contains(&code) => Err(HistoryError::Full),
-            Err((code, description)) => Err(HistoryError::Refused { code, description }),
+            Err((code, description)) => Err(HistoryError::Refused { code: code.0, description }),
         }
     }
 }
 
 /// What JetStream says of a publication: the sequence, or its error.
-pub(crate) fn pub_ack(answer: &Message) -> Result<Result<u64, (u64, String)>, HistoryError> {
+pub(crate) fn pub_ack(answer: &Message) -> Result<Result<u64, (ErrorCode, String)>, HistoryError> {
     let ack: PubAck = serde_json::from_slice(&answer.payload).map_err(|_| HistoryError::Malformed)?;
     match ack {
-        PubAck { error: Some(error), .. } => Ok(Err((error.err_code.unwrap_or_default(), error.description))),
+        PubAck { error: Some(error), .. } => Ok(Err((error.code, error.description))),
         PubAck { seq: Some(sequence), .. } => Ok(Ok(sequence)),
         PubAck { .. } => Err(HistoryError::Malformed),
     }

@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{Connection, Message, RequestError};
+use crate::{Connection, Message, RequestError, denied::SETTLE};
 
 /// Answers that are not read yet; more are dropped. A step that loses its answer so is sent again.
 const QUEUED_ANSWERS: usize = 64;
@@ -50,7 +50,8 @@ impl Router {
                 }
             }
         });
-        connection.judged(&mut denials, &[&subject]).await
+        // What comes back comes by this very subscription: there is nothing more to be told of it.
+        connection.settle(&mut denials, &[&subject], SETTLE).await
     }
 
     pub(crate) fn inbox(&self) -> Inbox {

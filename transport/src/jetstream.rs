@@ -1,11 +1,17 @@
 //! What JetStream says while it cannot serve: a server that starts or stops, a cluster without a leader.
 
+use async_nats::jetstream::ErrorCode;
 use serde::Deserialize;
 
 use crate::Message;
 
-/// Its errors that pass: temporarily unavailable, not the leader, not enabled for the account, not enabled.
-const PASSING: [u64; 4] = [10008, 10009, 10039, 10076];
+/// Its errors that pass.
+const PASSING: [ErrorCode; 4] = [
+    ErrorCode::CLUSTER_NOT_AVAILABLE,
+    ErrorCode::CLUSTER_NOT_LEADER,
+    ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT,
+    ErrorCode::JETSTREAM_NOT_ENABLED,
+];
 /// The longest answer that is looked at, in bytes: its errors are short.
 const MAX_ERROR_BYTES: usize = 4096;
 
@@ -16,11 +22,11 @@ struct Answer {
 
 #[derive(Deserialize)]
 struct Error {
-    err_code: u64,
+    err_code: ErrorCode,
 }
 
 /// Whether an error of JetStream's passes, by its code.
-pub(crate) fn passes(code: u64) -> bool {
+pub(crate) fn passes(code: ErrorCode) -> bool {
     PASSING.contains(&code)
 }
 

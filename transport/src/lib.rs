@@ -10,6 +10,7 @@ mod connect;
 mod connection;
 mod credentials;
 mod denied;
+mod events;
 mod files;
 mod history;
 mod inbox;

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use bytes::Bytes;
 use serde::Deserialize;
 use subrosa_protocol::{id::WorkerName, subject::Namespace};
 use tokio::time::Instant;
 
 use crate::{Connection, QueueError, history::ApiError, queue::NO_CONSUMER};
-
-/// JetStream's error: no message there.
-const NO_MESSAGE: u64 = 10037;
 
 /// Where a worker's consumer stands, and where the queue ends, as stream sequences.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,9 +87,7 @@ impl Position {
             Consumer { created, delivered: Some(delivered), ack_floor: Some(floor), .. } => {
                 (created, delivered.stream_seq, floor.stream_seq)
             }
-            Consumer { error: Some(error), .. }
-                if NO_CONSUMER.contains(&error.err_code.unwrap_or_default()) =>
-            {
+            Consumer { error: Some(error), .. } if NO_CONSUMER.contains(&error.code) => {
                 return Err(QueueError::NoConsumer { stream, worker: worker.clone() });
             }
             Consumer { error, .. } => return Err(refused(error)),
@@ -129,7 +125,7 @@ impl Position {
         let answer = connection.request_until(&get, None, question.to_string().into(), deadline).await?;
         match parse(&answer.payload)? {
             Got { message: Some(message), .. } => Ok(message.seq <= self.acknowledged),
-            Got { error: Some(ApiError { err_code: Some(NO_MESSAGE), .. }), .. } => Ok(false),
+            Got { error: Some(ApiError { code: ErrorCode::NO_MESSAGE_FOUND, .. }), .. } => Ok(false),
             Got { error, .. } => Err(refused(error)),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
@@ -18,12 +19,10 @@ use crate::{
     trace::{self, TraceContext},
 };
 
-/// JetStream's error of a full stream, and of a subject that has its one message.
-const STREAM_FULL: u64 = 10077;
-/// What tells the second from the first.
+/// What tells a subject that has its one message from a stream that is full: both have the same code.
 const SUBJECT_FULL: &str = "per subject exceeded";
-/// JetStream's errors: no such stream, no such consumer.
-pub(crate) const NO_CONSUMER: [u64; 2] = [10059, 10014];
+/// JetStream's errors when there is no such consumer, or not even its stream.
+pub(crate) const NO_CONSUMER: [ErrorCode; 2] = [ErrorCode::STREAM_NOT_FOUND, ErrorCode::CONSUMER_NOT_FOUND];
 /// How long a consumer is asked about.
 const OPEN: Duration = Duration::from_secs(10);
 /// How long to wait after a refused pull; it doubles.
@@ -129,9 +128,11 @@ impl Queue {
         let answer = connection.request_until(&subject, trace::headers(), request, deadline).await?;
         match pub_ack(&answer)? {
             Ok(_) => Ok(Enqueued::Queued),
-            Err((STREAM_FULL, description)) if description.contains(SUBJECT_FULL) => Ok(Enqueued::Already),
+            Err((ErrorCode::STREAM_STORE_FAILED, description)) if description.contains(SUBJECT_FULL) => {
+                Ok(Enqueued::Already)
+            }
             Err((code, description)) => {
-                tracing::warn!(code, description, "the queue refuses a job");
+                tracing::warn!(code = code.0, description, "the queue refuses a job");
                 Ok(Enqueued::Full)
             }
         }
@@ -207,7 +208,7 @@ impl Queue {
             serde_json::from_slice(&answer.payload).map_err(|error| refused(&error.to_string()))?;
         let ack_wait = match info {
             Info { config: Some(config), .. } => Duration::from_nanos(config.ack_wait),
-            Info { error: Some(error), .. } if NO_CONSUMER.contains(&error.err_code.unwrap_or_default()) => {
+            Info { error: Some(error), .. } if NO_CONSUMER.contains(&error.code) => {
                 return Err(QueueError::NoConsumer { stream, worker: worker.clone() });
             }
             Info { error, .. } => {

@@ -77,8 +77,8 @@ impl Records {
         let answer = self.connection.request_until(&api, None, Bytes::new(), deadline).await?;
         match serde_json::from_slice(&answer.payload).map_err(|_| HistoryError::Malformed)? {
             Made { created: Some(created), .. } => Ok(created),
-            Made { error: Some(ApiError { err_code, description }), .. } => {
-                Err(HistoryError::Refused { code: err_code.unwrap_or_default(), description })
+            Made { error: Some(ApiError { code, description }), .. } => {
+                Err(HistoryError::Refused { code: code.0, description })
             }
             Made { .. } => Err(HistoryError::Malformed),
         }
@@ -99,8 +99,8 @@ impl Records {
             let question = question.to_string().into();
             let answer = self.connection.request_until(&api, None, question, deadline).await?;
             let page: Page = serde_json::from_slice(&answer.payload).map_err(|_| HistoryError::Malformed)?;
-            if let Some(ApiError { err_code, description }) = page.error {
-                return Err(HistoryError::Refused { code: err_code.unwrap_or_default(), description });
+            if let Some(ApiError { code, description }) = page.error {
+                return Err(HistoryError::Refused { code: code.0, description });
             }
             let subjects = page.state.map(|state| state.subjects).unwrap_or_default();
             read += subjects.len();

@@ -49,7 +49,7 @@ impl Results {
         let answer = self.connection.request_until(&subject, None, message, deadline).await?;
         match pub_ack(&answer)? {
             Ok(_) => Ok(()),
-            Err((code, description)) => Err(HistoryError::Refused { code, description }),
+            Err((code, description)) => Err(HistoryError::Refused { code: code.0, description }),
         }
     }
 

@@ -204,18 +204,27 @@ async fn run(
         functions,
     });
     let subject = process.namespace.control_of(&process.name, &process.instance);
-    let messages = process.connection.subscribe(&subject).await?;
-    process.connection.may_serve_clients(&process.namespace).await?;
-    process.results.may_store(&process.name, process.record_deadline()).await?;
+    // All at once: a job may be waiting for it.
+    let (messages, (), (), given) = tokio::try_join!(
+        async { Ok(process.connection.subscribe(&subject).await?) },
+        async { Ok(process.connection.may_serve_clients(&process.namespace).await?) },
+        async { Ok(process.results.may_store(&process.name, process.record_deadline()).await?) },
+        async {
+            match &config.one_job {
+                Some(one) => single::Given::new(&process, one).await.map(Some),
+                None => Ok(None),
+            }
+        },
+    )?;
     let listener = tokio::spawn(control::listen(process.clone(), messages));
     health::require(&health, &process, &draining);
     health.watch("control", listener.abort_handle());
     let trust = process.trust.clone();
     let watch = tokio::spawn(async move { trust.watch().await });
-    let served = match &config.one_job {
-        Some(one) => {
-            let span = tracing::debug_span!(target: TARGET, "attempt", attempt = one.attempt.get());
-            let served = single::serve(&process, &function, one, &draining);
+    let served = match given {
+        Some(given) => {
+            let span = tracing::debug_span!(target: TARGET, "attempt", attempt = given.attempt());
+            let served = given.serve(&process, &function, &draining);
             trace::within(config.trace, span, served).await
         }
         None => resident::serve(&process, &function, config.slots, &draining, &health).await,

@@ -15,55 +15,76 @@ use crate::{
     process::{Seen, Shared, Written},
 };
 
-/// Runs the job; succeeds only if it was closed with its result.
-pub(crate) async fn serve(
-    process: &Shared,
-    function: &Function,
-    one: &OneJob,
-    draining: &CancellationToken,
-) -> Result<(), Error> {
-    let not_closed = |reason: &str| Error::NotClosed { reason: reason.to_owned() };
-    let id = LaunchRequest::job_id(one.request.as_bytes())
-        .ok_or_else(|| not_closed("SUBROSA_JOB holds no launch request"))?;
-    let mut seen = process.look(&id, 0).await?;
-    let counts = |seen: &Seen, until_ms| {
-        let counts = process.may_follow(seen.stored.as_ref(), until_ms);
-        counts.map_err(|reason| not_closed(&format!("this worker's records would not count: {reason}")))
-    };
-    let checked = Checked::new(one.request.as_bytes(), &id, &process.name, &process.namespace);
-    let refused = |code: Code| not_closed(&format!("the worker refuses it: {code}"));
-    let warning = match process.check(&checked) {
-        Ok(warning) => warning,
-        Err(code) => {
-            counts(&seen, now_ms())?;
-            refuse(process, &id, &checked, &seen, one.attempt, code).await?;
-            return Err(refused(code));
+/// The job that this process was started for, and its last record.
+pub(crate) struct Given<'a> {
+    one: &'a OneJob,
+    id: JobId,
+    seen: Seen,
+}
+
+fn not_closed(reason: &str) -> Error {
+    Error::NotClosed { reason: reason.to_owned() }
+}
+
+impl<'a> Given<'a> {
+    /// Reads the job's last record.
+    pub(crate) async fn new(process: &Shared, one: &'a OneJob) -> Result<Self, Error> {
+        let id = LaunchRequest::job_id(one.request.as_bytes())
+            .ok_or_else(|| not_closed("SUBROSA_JOB holds no launch request"))?;
+        Ok(Self { one, id, seen: process.look(&id, 0).await? })
+    }
+
+    pub(crate) fn attempt(&self) -> u16 {
+        self.one.attempt.get()
+    }
+
+    /// Runs the job; succeeds only if it was closed with its result.
+    pub(crate) async fn serve(
+        self,
+        process: &Shared,
+        function: &Function,
+        draining: &CancellationToken,
+    ) -> Result<(), Error> {
+        let Self { one, id, mut seen } = self;
+        let counts = |seen: &Seen, until_ms| {
+            let counts = process.may_follow(seen.stored.as_ref(), until_ms);
+            counts.map_err(|reason| not_closed(&format!("this worker's records would not count: {reason}")))
+        };
+        let checked = Checked::new(one.request.as_bytes(), &id, &process.name, &process.namespace);
+        let refused = |code: Code| not_closed(&format!("the worker refuses it: {code}"));
+        let warning = match process.check(&checked) {
+            Ok(warning) => warning,
+            Err(code) => {
+                counts(&seen, now_ms())?;
+                refuse(process, &id, &checked, &seen, one.attempt, code).await?;
+                return Err(refused(code));
+            }
+        };
+        let (request, signers) = checked.into_signed().map_err(refused)?;
+        let job = request.job();
+        let (holder, record, hold) = loop {
+            if start(&seen.last, one.attempt) == Start::Exit {
+                return Err(not_closed("its attempt is not the next one, or the job is over"));
+            }
+            // What is taken has to be ended too, however long it runs.
+            counts(&seen, now_ms().saturating_add(job.description().timeout_ms))?;
+            match claim(process, job.id(), &seen, one.attempt, None).await? {
+                Taken::Won { holder, record, hold } => break (holder, record, hold),
+                Taken::Lost(last) => seen = last,
+                Taken::Held => return Err(not_closed("it is held already")),
+            }
+        };
+        warn(job.id(), warning);
+        let work = (job.clone(), signers);
+        match attempt::run(process, function, work, (holder, record), hold, draining.clone()).await {
+            Outcome::Closed => Ok(()),
+            Outcome::Finished => Err(not_closed("the client was gone, and its result is stored")),
+            Outcome::Failed => Err(not_closed("it has failed")),
+            Outcome::Cancelled => Err(not_closed("its client has cancelled it")),
+            Outcome::Ended => Err(not_closed("it had ended")),
+            Outcome::Overtaken => Err(not_closed("another worker has taken over")),
+            Outcome::LetGo => Err(not_closed("the attempt was given up")),
         }
-    };
-    let (request, signers) = checked.into_signed().map_err(refused)?;
-    let job = request.job();
-    let (holder, record, hold) = loop {
-        if start(&seen.last, one.attempt) == Start::Exit {
-            return Err(not_closed("its attempt is not the next one, or the job is over"));
-        }
-        // What is taken has to be ended too, however long it runs.
-        counts(&seen, now_ms().saturating_add(job.description().timeout_ms))?;
-        match claim(process, job.id(), &seen, one.attempt, None).await? {
-            Taken::Won { holder, record, hold } => break (holder, record, hold),
-            Taken::Lost(last) => seen = last,
-            Taken::Held => return Err(not_closed("it is held already")),
-        }
-    };
-    warn(job.id(), warning);
-    let work = (job.clone(), signers);
-    match attempt::run(process, function, work, (holder, record), hold, draining.clone()).await {
-        Outcome::Closed => Ok(()),
-        Outcome::Finished => Err(not_closed("the client was gone, and its result is stored")),
-        Outcome::Failed => Err(not_closed("it has failed")),
-        Outcome::Cancelled => Err(not_closed("its client has cancelled it")),
-        Outcome::Ended => Err(not_closed("it had ended")),
-        Outcome::Overtaken => Err(not_closed("another worker has taken over")),
-        Outcome::LetGo => Err(not_closed("the attempt was given up")),
     }
 }
 

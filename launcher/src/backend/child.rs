@@ -9,7 +9,7 @@ use subrosa_protocol::{
     subject::Control,
 };
 use subrosa_transport::is_alive;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::{
     Started,
@@ -108,7 +108,8 @@ impl Started {
     }
 
     fn ticks(&self) -> Interval {
-        let mut ticks = interval(EVERY.min(self.office.timing.ack_wait / 3));
+        let every = EVERY.min(self.office.timing.ack_wait / 3);
+        let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks
     }

@@ -18,11 +18,8 @@ fn play_role() {
     match std::env::var(ROLE).as_deref() {
         Ok("guard") => {
             let line = std::env::var("SUBROSA_TEST_LINE").unwrap();
-            let mut words = line.split(' ').map(OsString::from);
-            assert_eq!(words.next().unwrap(), SUBCOMMAND);
-            let parent = words.next().unwrap().to_str().unwrap().parse().unwrap();
-            let program = words.next().unwrap();
-            eprintln!("{}", exec(parent, &program, &words.collect::<Vec<_>>()));
+            let words = std::iter::once("subrosa").chain(line.split(' ')).map(OsString::from);
+            eprintln!("{}", exec_if_asked(words).unwrap());
             std::process::exit(7);
         }
         Ok("parent") => {
@@ -80,16 +77,14 @@ fn a_command_names_the_guard_its_parent_and_the_program() {
 }
 
 #[test]
-fn hyphens_belong_to_the_program() {
-    #[derive(clap::Parser)]
-    struct Cli {
-        #[command(flatten)]
-        args: Args,
+fn only_its_own_command_line_is_taken() {
+    let says = |line: &[&str]| exec_if_asked(line.iter().map(OsString::from)).map(|error| error.to_string());
+    assert_eq!(says(&[]), None);
+    assert_eq!(says(&["subrosa"]), None);
+    assert_eq!(says(&["guard", "demo", "guard"]), None);
+    for bad in [&["subrosa", "guard"][..], &["subrosa", "guard", "x", "sleep"], &["subrosa", "guard", "1"]] {
+        assert!(says(bad).unwrap().contains("name the parent's process id"), "{bad:?}");
     }
-    let cli =
-        <Cli as clap::Parser>::parse_from(["subrosa", "12", "nats-server", "-js", "--help", "--", "-p"]);
-    let program = ["nats-server", "-js", "--help", "--", "-p"].map(OsString::from).to_vec();
-    assert_eq!(cli.args, Args { parent: 12, program });
 }
 
 #[test]

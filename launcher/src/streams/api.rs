@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use subrosa_transport::{Connection, RequestError};
@@ -12,10 +13,9 @@ use super::{StreamsError, wanted::Wanted};
 /// How long one request to JetStream is tried.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// JetStream's errors.
-const NOT_ENABLED: [u64; 2] = [10076, 10039];
-const STREAM_NOT_FOUND: u64 = 10059;
-const CONSUMER_NOT_FOUND: u64 = 10014;
+/// JetStream's errors where there is none.
+const NOT_ENABLED: [ErrorCode; 2] =
+    [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT];
 
 /// Asks JetStream.
 pub(super) struct Api<'a> {
@@ -25,14 +25,14 @@ pub(super) struct Api<'a> {
 
 /// JetStream's error.
 pub(super) struct ApiError {
-    code: u64,
+    code: ErrorCode,
     description: String,
 }
 
 impl ApiError {
     pub(super) fn refused(self, wanted: &Wanted) -> StreamsError {
         let Self { code, description } = self;
-        StreamsError::Refused { name: wanted.name.clone(), code, description }
+        StreamsError::Refused { name: wanted.name.clone(), code: code.0, description }
     }
 }
 
@@ -45,7 +45,9 @@ impl Api<'_> {
                 _ => Err(StreamsError::Malformed { name: wanted.name.clone() }),
             },
             // A consumer of a stream that is not there is not there either.
-            Err(ApiError { code: STREAM_NOT_FOUND | CONSUMER_NOT_FOUND, .. }) => Ok(None),
+            Err(ApiError { code: ErrorCode::STREAM_NOT_FOUND | ErrorCode::CONSUMER_NOT_FOUND, .. }) => {
+                Ok(None)
+            }
             Err(error) => Err(error.refused(wanted)),
         }
     }
@@ -68,7 +70,7 @@ impl Api<'_> {
             return Err(malformed());
         };
         let Some(error) = answer.remove("error") else { return Ok(Ok(answer)) };
-        let code = error.get("err_code").and_then(Value::as_u64).unwrap_or_default();
+        let code = ErrorCode(error.get("err_code").and_then(Value::as_u64).unwrap_or_default());
         if NOT_ENABLED.contains(&code) {
             return Err(no_jetstream());
         }

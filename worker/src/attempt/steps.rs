@@ -122,7 +122,7 @@ impl Attempt {
         let mut reconnects = self.process.connection.reconnects();
         let deadline = Instant::now() + patience;
         let mut wait = RESEND;
-        let mut resend = Instant::now();
+        let mut resend = None;
         let headers = trace::headers();
         loop {
             tokio::select! {
@@ -137,12 +137,12 @@ impl Attempt {
                     return Err(Failure::interrupted());
                 }
                 // The step or its answer may be lost with the old connection, and there is no need to wait longer.
-                Ok(()) = reconnects.changed() => (wait, resend) = (RESEND, Instant::now()),
-                () = sleep_until(resend) => {
+                Ok(()) = reconnects.changed() => (wait, resend) = (RESEND, None),
+                () = until(resend) => {
                     let reply = Some(inbox.subject().to_owned());
                     let (envelope, headers) = (envelope.clone(), headers.clone());
                     let sent = self.outbox.try_send(Outgoing { kind, envelope, reply, headers });
-                    resend = Instant::now() + if sent.is_ok() { wait } else { CROWDED };
+                    resend = Some(Instant::now() + if sent.is_ok() { wait } else { CROWDED });
                     wait = if sent.is_ok() { (wait * 2).min(RESEND_MAX) } else { wait };
                 }
                 Some(answer) = inbox.next() => if answer.status.is_none() {
@@ -224,6 +224,13 @@ impl Attempt {
             Look::LetGo => self.interrupt(Interrupt::Overtaken),
             Look::Ended => self.interrupt(Interrupt::Ended),
         }
+    }
+}
+
+/// Passes at this time; if there is none, at once, for which a timer would take a millisecond or two.
+async fn until(time: Option<Instant>) {
+    if let Some(time) = time {
+        sleep_until(time).await;
     }
 }
 
