@@ -9,7 +9,8 @@
 //! subrosa guard <parent's pid> <program> [its arguments…]
 //! ```
 //!
-//! The process keeps its id, its environment and its standard streams on the way.
+//! The process keeps its id, its environment and its standard streams on the way. For jobs, a guard is started
+//! ahead, and told what to become when there is one.
 //!
 //! # The thread matters
 //!
@@ -28,6 +29,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
+
+pub(crate) use self::waiting::{Program, Waiting};
 
 /// The name of the hidden subcommand that our programs answer with [`exec_if_asked`].
 pub const SUBCOMMAND: &str = "guard";
@@ -91,27 +94,31 @@ pub fn exec_if_asked(mut args: impl Iterator<Item = OsString>) -> Option<io::Err
         return None;
     }
     let parent = args.next().and_then(|parent| parent.to_str()?.parse().ok());
-    Some(match (parent, args.next()) {
-        (Some(parent), Some(program)) => exec(parent, &program, args),
-        _ => io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "name the parent's process id, and the program to run",
-        ),
+    let (Some(parent), Some(program)) = (parent, args.next()) else {
+        let text = "name the parent's process id, and the program to run";
+        return Some(io::Error::new(io::ErrorKind::InvalidInput, text));
+    };
+    Some(match bind(parent) {
+        Ok(()) if program == waiting::TOLD => waiting::wait(),
+        Ok(()) => cannot_run(&program, &std::process::Command::new(&program).args(args).exec()),
+        Err(error) => error,
     })
 }
 
-/// Asks to be killed when the parent dies, checks that it is still `parent`, and becomes `program`.
+/// Asks to be killed when the parent dies, and checks that it is still `parent`.
 ///
 /// The check comes after the request: a parent that died before it sent no signal, but its child has another
 /// parent by then.
-fn exec(parent: u32, program: &OsStr, args: impl Iterator<Item = OsString>) -> io::Error {
-    if let Err(error) = die_with_parent() {
-        return error;
+fn bind(parent: u32) -> io::Result<()> {
+    die_with_parent()?;
+    if std::os::unix::process::parent_id() == parent {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("process {parent}, which asked for this one, has died")))
     }
-    if std::os::unix::process::parent_id() != parent {
-        return io::Error::other(format!("process {parent}, which asked for this one, has died"));
-    }
-    let error = std::process::Command::new(program).args(args).exec();
+}
+
+fn cannot_run(program: &OsStr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot run {}: {error}", program.display()))
 }
 
@@ -125,6 +132,8 @@ fn die_with_parent() -> io::Result<()> {
 fn die_with_parent() -> io::Result<()> {
     Ok(())
 }
+
+mod waiting;
 
 #[cfg(test)]
 mod tests;

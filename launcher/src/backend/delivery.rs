@@ -17,7 +17,7 @@ use subrosa_transport::{
     trace::{self, TARGET},
 };
 
-use super::{Started, child::Gone, held::Hold};
+use super::{Runs, Started, child::Gone, held::Hold};
 use crate::{
     ends::Ended,
     error::Trouble,
@@ -67,6 +67,13 @@ impl Puller {
 
     pub(super) fn name(&self) -> &WorkerName {
         &self.started.name
+    }
+
+    /// Does ahead what the next job need not wait for.
+    pub(super) fn prepare(&self) {
+        if let Runs::Process(_, guard) = &self.started.runs {
+            guard.prepare();
+        }
     }
 
     pub(super) async fn stopped(&self) {

@@ -19,7 +19,7 @@ use self::{delivery::Puller, docker::Containers, held::Held};
 use crate::{
     config::{Backend, PerJob, Process, WorkerPolicy},
     error::Error,
-    guard::Guard,
+    guard::{Guard, Waiting},
     office::Shared,
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct Started {
 /// How it is started.
 pub(crate) enum Runs {
     /// As a process, which the guard ties to this one.
-    Process(Process, Guard),
+    Process(Process, Waiting),
     /// In a container.
     Containers(Containers),
 }
@@ -60,7 +60,7 @@ impl Backends {
             let Some(per_job) = worker.backend.per_job() else { continue };
             let runs = match &worker.backend {
                 Backend::Resident => continue,
-                Backend::Process(process) => Runs::Process((**process).clone(), guard.clone()),
+                Backend::Process(process) => Runs::Process((**process).clone(), Waiting::new(guard.clone())),
                 Backend::Docker(docker) => Runs::Containers(
                     Containers::open(docker, office, &worker.name)
                         .await
@@ -98,6 +98,7 @@ impl Backends {
 async fn pull(puller: Puller, mut queue: Queue) {
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
     loop {
+        puller.prepare();
         let delivery = tokio::select! {
             biased;
             () = puller.stopped() => return,

@@ -1,41 +1,37 @@
 //! A worker's process that runs one job.
 
-use std::{
-    io,
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{io, process::ExitStatus, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use subrosa_protocol::{
     id::{Attempt, JobId},
     launch::LaunchRequest,
 };
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::Started;
-use crate::{config::Process, guard::Guard, office::short};
+use crate::{config::Process, guard::Program, office::short};
 
-/// The command that runs one attempt at a job. It dies with this process, gets nothing of this process's
-/// environment but PATH, and has no secret in its arguments.
-pub(super) fn command(
+/// What runs one attempt at a job. It gets nothing of this process's environment but PATH, and has no secret in its
+/// arguments.
+pub(super) fn program(
     started: &Started,
-    (process, guard): (&Process, &Guard),
+    process: &Process,
     request: &LaunchRequest,
     attempt: Attempt,
-) -> Command {
-    let env = &process.per_job.env;
-    let mut command = guard.command(&process.program);
-    command.args(&process.args).stdin(Stdio::null()).env_clear().envs(env);
-    // A PATH that the configuration sets wins.
-    if let Some(path) = std::env::var_os("PATH")
-        && !env.contains_key("PATH")
-    {
-        command.env("PATH", path);
+) -> Program {
+    // What comes later wins.
+    let path = std::env::var_os("PATH").map(|path| ("PATH".into(), path));
+    let configured = process.per_job.env.iter().map(|(name, value)| (name.into(), value.into()));
+    let variables = started.variables(request, attempt);
+    let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+    let files = started.files();
+    let files = files.iter().map(|file| (file.variable.into(), file.path.into()));
+    Program {
+        path: process.program.clone().into(),
+        args: process.args.iter().map(Into::into).collect(),
+        env: path.into_iter().chain(configured).chain(variables).chain(files).collect(),
     }
-    command.envs(started.variables(request, attempt));
-    command.envs(started.files().iter().map(|file| (file.variable, file.path)));
-    command
 }
 
 /// Ends a process, if it has not ended yet, and reaps it.

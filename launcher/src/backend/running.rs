@@ -23,7 +23,7 @@ impl Started {
     pub(super) async fn begin(&self, request: &LaunchRequest, attempt: Attempt) -> Result<Running, Why> {
         match &self.runs {
             Runs::Process(process, guard) => {
-                let spawned = process::command(self, (process, guard), request, attempt).spawn();
+                let spawned = guard.spawn(&process::program(self, process, request, attempt)).await;
                 spawned.map(Running::Process).map_err(|error| {
                     tracing::error!(worker = %self.name, %error, "the worker's process cannot be started");
                     "the worker's process could not be started"

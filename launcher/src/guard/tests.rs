@@ -139,3 +139,44 @@ fn a_program_that_does_not_exist_is_named() {
     assert_eq!(output.status.code(), Some(7));
     assert!(message.contains("cannot run /nonexistent/worker"), "{message}");
 }
+
+#[tokio::test]
+async fn a_guard_that_waits_becomes_what_it_is_told_also_if_another_has_to_take_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let waiting = Waiting::new(Guard::new(guard_program(directory.path())));
+    let out = directory.path().join("out");
+    let program = |path: &str| Program {
+        path: path.into(),
+        args: ["-c", "echo \"$0 $WORD $(cat)\" > \"$OUT\"", "an argument"].map(OsString::from).to_vec(),
+        env: vec![
+            ("PATH".into(), std::env::var_os("PATH").unwrap()),
+            ("WORD".into(), "a word".into()),
+            ("OUT".into(), out.clone().into()),
+        ],
+    };
+    for is_prepared in [false, true] {
+        if is_prepared {
+            waiting.prepare();
+        }
+        let before = waiting.pid();
+        assert_eq!(before.is_some(), is_prepared);
+        let mut child = waiting.spawn(&program("sh")).await.unwrap();
+        assert!(before.is_none_or(|before| child.id() == Some(before)));
+        assert!(child.wait().await.unwrap().success());
+        assert_eq!(fs::read_to_string(&out).unwrap(), "an argument a word \n");
+        fs::remove_file(&out).unwrap();
+    }
+    waiting.prepare();
+    let killed = waiting.pid().unwrap();
+    let pid = rustix::process::Pid::from_raw(killed.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    wait_until("it is dead", || is_dead(&killed.to_string()));
+    let mut child = waiting.spawn(&program("sh")).await.unwrap();
+    assert_ne!(child.id(), Some(killed));
+    assert!(child.wait().await.unwrap().success());
+    assert!(out.exists());
+    // That it cannot run shows by its end, as if no guard had waited.
+    waiting.prepare();
+    let mut child = waiting.spawn(&program("/nonexistent/worker")).await.unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(7));
+}
