@@ -14,21 +14,18 @@
 //!   it sends as soon as it is connected;
 //! - for a resident worker: a request that one of a queue group answers.
 //!
-//! `docs/measured.md` has figures.
+//! For workers in containers, `tests/tests/containers/start.rs` measures the same. `docs/measured.md` has figures.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a measurement that cannot go on says so")]
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on says so")]
 
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
-use serde_json::{Value, json};
 use subrosa::local::Plan;
-use subrosa_client::Client;
 use subrosa_tests::{
-    lab::{Lab, guarded, patiently},
+    lab::{Lab, guarded},
     processes::Running,
+    start::{Jobs, TABLE, Times, WARM_UP, Watcher},
 };
-use subrosa_transport::{Connection, Subscription};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_subrosa-under-test");
 const WORKER: &str = env!("CARGO_BIN_EXE_chores-worker");
@@ -36,68 +33,6 @@ const BARE: &str = env!("CARGO_BIN_EXE_bare-answer");
 
 /// Jobs of each kind.
 const ROUNDS: usize = 200;
-/// What is not counted, as it is slow the first time.
-const WARM_UP: usize = 10;
-
-/// Sees messages pass by, and when.
-struct Watcher(Subscription);
-
-impl Watcher {
-    async fn new(connection: &Connection, subject: &str) -> Self {
-        Self(connection.subscribe(subject).await.unwrap())
-    }
-
-    /// Forgets what has passed by so far: a step may be sent twice.
-    fn forget(&mut self) {
-        while self.0.next().now_or_never().flatten().is_some() {}
-    }
-
-    async fn next(&mut self) -> Instant {
-        patiently(self.0.next()).await.unwrap();
-        Instant::now()
-    }
-}
-
-/// Times, shortest first once they are all there.
-#[derive(Default)]
-struct Times(Vec<Duration>);
-
-impl Times {
-    fn sorted(mut self) -> Self {
-        self.0.drain(..WARM_UP);
-        self.0.sort();
-        self
-    }
-
-    fn at(&self, percent: usize) -> Duration {
-        self.0[(self.0.len() - 1) * percent / 100]
-    }
-}
-
-/// From a job's message in the queue until its worker's `options`.
-async fn queue_to_start(
-    client: &Client,
-    worker: &str,
-    queue: &mut Watcher,
-    options: &mut Watcher,
-) -> Duration {
-    let job = client.job(worker).payload_value(json!({ "work_ms": 0, "end": "Done" }));
-    queue.forget();
-    options.forget();
-    let (job, queued, started) = tokio::join!(job.launch(), queue.next(), options.next());
-    patiently(job.unwrap().result::<Value>()).await.unwrap();
-    started - queued
-}
-
-fn row(what: &str, times: &Times, baseline: Option<&Times>) {
-    let ratio = |percent| match baseline {
-        Some(baseline) => {
-            format!("{:.2}", times.at(percent).as_secs_f64() / baseline.at(percent).as_secs_f64())
-        }
-        None => "1".to_owned(),
-    };
-    println!("| {what} | {:.2?} | {} | {:.2?} | {} |", times.at(50), ratio(50), times.at(95), ratio(95));
-}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
@@ -118,28 +53,26 @@ async fn main() {
     let _answering = Running::start(answering);
 
     let (client, connection) = (lab.client().await, lab.connection().await);
-    let mut queue = Watcher::new(&connection, "subrosa.v1.queue.*.*").await;
-    let mut options = Watcher::new(&connection, "subrosa.v1.client.*.*.options").await;
+    let mut jobs = Jobs::new(&connection).await;
     let mut bare = Watcher::new(&connection, "bare.started").await;
     let [mut spawned, mut started, mut asked, mut pulled] = [(); 4].map(|()| Times::default());
     for _ in 0..WARM_UP + rounds {
         let start = Instant::now();
         let mut child = tokio::process::Command::new(BARE).args([lab.url(), "bare.started"]).spawn().unwrap();
-        spawned.0.push(bare.next().await - start);
+        spawned.push(bare.next().await - start);
         child.wait().await.unwrap();
-        started.0.push(queue_to_start(&client, "started", &mut queue, &mut options).await);
+        started.push(jobs.run(&client, "started").await);
         let start = Instant::now();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
         connection.request_until("bare.request", None, "x".into(), deadline).await.unwrap();
-        asked.0.push(start.elapsed());
-        pulled.0.push(queue_to_start(&client, "resident", &mut queue, &mut options).await);
+        asked.push(start.elapsed());
+        pulled.push(jobs.run(&client, "resident").await);
     }
-    let [spawned, started, asked, pulled] = [spawned, started, asked, pulled].map(Times::sorted);
-    println!("\n{rounds} of each:\n\n| what | median | ratio | 95 % | ratio |\n|---|---|---|---|---|");
-    row("a bare program, from its start to its message", &spawned, None);
-    row("process: queue to start", &started, Some(&spawned));
-    row("a request to a queue group", &asked, None);
-    row("resident: queue to start", &pulled, Some(&asked));
+    println!("\n{rounds} of each:\n\n{TABLE}");
+    println!("{}", spawned.row("a bare program, from its start to its message", &spawned));
+    println!("{}", started.row("process: queue to start", &spawned));
+    println!("{}", asked.row("a request to a queue group", &asked));
+    println!("{}", pulled.row("resident: queue to start", &asked));
     client.close().await;
     lab.stop().await;
 }

@@ -12,6 +12,7 @@
 //! | [`container`] | a nats-server in a container |
 //! | [`raw`] | requests to a launcher as bytes, good and bad |
 //! | [`runs`] | how often functions have run |
+//! | [`start`] | how long a job waits for its worker |
 //! | [`gate`] | a worker's function that waits until the test lets it go on |
 //! | [`teller`] | a worker's function that says a lot, sealed, and ends in every way |
 //! | [`memory`] | the memory of live processes, and what can be found in it |
@@ -44,4 +45,5 @@ pub mod python;
 pub mod raw;
 pub mod relay;
 pub mod runs;
+pub mod start;
 pub mod teller;
