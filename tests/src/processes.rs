@@ -152,9 +152,16 @@ impl Process {
         pids.filter_map(Self::read).collect()
     }
 
-    /// The children of a process, those included that have ended and were not asked about.
+    /// The children of a process, those included that have ended and were not asked about; but not a launcher's guard
+    /// that waits for the next job.
     pub fn children_of(parent: u32) -> Vec<Self> {
-        Self::all().into_iter().filter(|process| process.parent == parent).collect()
+        let is_child = |process: &Self| process.parent == parent && !process.is_waiting();
+        Self::all().into_iter().filter(is_child).collect()
+    }
+
+    fn is_waiting(&self) -> bool {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        line.ends_with(format!("\0guard\0{}\0-\0", self.parent).as_bytes())
     }
 
     /// The processes that run and have this path in their arguments or their environment.
