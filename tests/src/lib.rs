@@ -5,6 +5,7 @@
 //! | [`lab`] | a deployment on a real nats-server, with workers of the test's own |
 //! | [`checkpoint`] | a place on a process's way to the server where it is stopped at a message |
 //! | [`chores`] | a worker's function that does what it is told, and is counted |
+//! | [`clock`] | processes whose clock is an hour off |
 //! | [`cluster`] | a cluster of three real servers, whose nodes can be killed and started again |
 //! | [`collector`] | a collector of traces that keeps what it is sent |
 //! | [`eavesdropper`] | everything that the broker carries, and what can be found in it |
@@ -31,6 +32,7 @@
 
 pub mod checkpoint;
 pub mod chores;
+pub mod clock;
 pub mod cluster;
 pub mod collector;
 pub mod container;

@@ -38,9 +38,21 @@ pub fn interpreter(target: &Path) -> PathBuf {
     python
 }
 
-fn run(command: &mut Command, what: &str) {
+/// A file of one of the packages, which is not run for it.
+pub fn packaged(target: &Path, package: &str, file: &str) -> PathBuf {
+    let mut python = Command::new(interpreter(target));
+    python.args([
+        "-c",
+        "import importlib.util, sys; print(importlib.util.find_spec(sys.argv[1]).origin)",
+        package,
+    ]);
+    let init = String::from_utf8(run(&mut python, package)).unwrap();
+    Path::new(init.trim_end()).with_file_name(file)
+}
+
+fn run(command: &mut Command, what: &str) -> Vec<u8> {
     match command.output() {
-        Ok(output) if output.status.success() => {}
+        Ok(output) if output.status.success() => output.stdout,
         Ok(output) => panic!("{what}: {command:?} says {}", String::from_utf8_lossy(&output.stderr)),
         Err(error) => {
             panic!("{what}: {command:?}: {error}. The tests need Python 3 with pip and venv on PATH")
