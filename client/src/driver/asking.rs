@@ -3,6 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use subrosa_protocol::{record::Record, refusal::Code};
+use subrosa_transport::now_ms;
 use tokio::time::Instant;
 
 use super::{
@@ -98,8 +99,10 @@ impl Driver {
             // What is here is judged, whatever becomes of the job.
             _ if matches!(self.session, Session::Stored(..)) => Ok(None),
             Ok(state) if state.is_end() => {
-                // Whoever notices first that no worker has come, it is told in one way.
-                let nobody = state.state == "expired" && state.attempt == 0;
+                // Whoever notices first that no worker has come, it is told in one way; unless it is too early by this
+                // clock: then the record's own words say what may be wrong.
+                let in_time = now_ms() < self.launched.job().description().expires_ms;
+                let nobody = state.state == "expired" && state.attempt == 0 && !in_time;
                 let untrusted = !self.untrusted.is_empty() && state.state != "cancelled";
                 if !self.was_served() && (nobody || untrusted) {
                     return Err(self.too_late());
