@@ -3,6 +3,7 @@
 use subrosa_protocol::{
     delivery::{Ending, Outcome, Start, start},
     id::{Attempt, JobId},
+    job::Job,
     launch::{Checked, LaunchRequest},
     refusal::Code,
 };
@@ -56,7 +57,8 @@ impl<'a> Given<'a> {
             Ok(warning) => warning,
             Err(code) => {
                 counts(&seen, now_ms())?;
-                refuse(process, &id, &checked, &seen, one.attempt, code).await?;
+                let ending = Ending::failed(code.word(), "the worker refuses the job");
+                end(process, &id, checked.job(), &seen, one.attempt, ending).await?;
                 return Err(refused(code));
             }
         };
@@ -65,6 +67,13 @@ impl<'a> Given<'a> {
         let (holder, record, hold) = loop {
             if start(&seen.last, one.attempt) == Start::Exit {
                 return Err(not_closed("its attempt is not the next one, or the job is over"));
+            }
+            // The launcher that has started this process may have another time, or it was long ago.
+            if job.expired(now_ms()) {
+                counts(&seen, now_ms())?;
+                let ending = Ending::expired(seen.last.attempt());
+                end(process, &id, Some(job), &seen, one.attempt, ending).await?;
+                return Err(not_closed("the job's time is over"));
             }
             // What is taken has to be ended too, however long it runs.
             counts(&seen, now_ms().saturating_add(job.description().timeout_ms))?;
@@ -88,20 +97,19 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Records that the worker's own checks refuse the job, if it is this attempt's turn. Who was first may say
-/// otherwise.
-async fn refuse(
+/// Records that the job does not come to this attempt, if it is this attempt's turn. Who was first may say otherwise.
+async fn end(
     process: &Shared,
-    job: &JobId,
-    checked: &Checked,
+    id: &JobId,
+    job: Option<&Job>,
     seen: &Seen,
     attempt: Attempt,
-    code: Code,
+    ending: Ending,
 ) -> Result<(), Error> {
     if start(&seen.last, attempt) == Start::Take {
-        let ending = Ending::failed(code.word(), "the worker refuses the job").into_event();
-        let written = process.write(job, seen.last.attempt(), seen.stored.as_ref(), ending).await?;
-        if let (Written::Won(record), Some(job)) = (written, checked.job()) {
+        let (last, event) = (seen.last.attempt(), ending.into_event());
+        let written = process.write(id, last, seen.stored.as_ref(), event).await?;
+        if let (Written::Won(record), Some(job)) = (written, job) {
             process.tell_ended(job, &record).await;
         }
     }

@@ -16,6 +16,7 @@ use subrosa_protocol::{
 use subrosa_tests::{
     clock::{HOUR_MS, Off},
     lab::{Lab, PATIENCE, fresh_key, patiently, serve},
+    processes::Running,
     raw::{self, Refusal},
 };
 use subrosa_transport::{Commit, History, Live, Queue, now_ms};
@@ -23,7 +24,7 @@ use subrosa_worker::{Done, Failure, Launched};
 use tokio::time::Instant;
 
 use crate::{
-    PROGRAM, scene,
+    GATED, PROGRAM, scene,
     told::{DONE_AT_ONCE, ended, told},
 };
 
@@ -111,6 +112,22 @@ async fn a_client_whose_job_expires_before_its_time_is_told_to_check_the_clocks(
     assert!((state, code) == ("expired", "expired") && reason.contains("check the clocks"), "{error}");
     assert_eq!(told(&lab, WORKER, &id, "expired").await, [("queued", 0), ("expired", 0)]);
     patiently(client.close()).await;
+    lab.stop().await;
+}
+
+/// The launcher that has started it may have another time, or starting it has taken long.
+#[tokio::test]
+async fn a_started_worker_takes_no_job_that_is_expired_by_its_own_clock() {
+    let lab = lab().await;
+    let job = made(Off::Behind.now_ms(), 10 * MINUTE_MS);
+    let text = raw::request(job.to_string().as_bytes(), &[]).to_string();
+    let request = LaunchRequest::parse(text.as_bytes(), &Namespace::default()).unwrap();
+    queued(&lab, &request, Off::Behind.now_ms()).await;
+    let mut command = lab.worker_command(WORKER, GATED);
+    command.arg(WORKER).env("SUBROSA_JOB", text).env("SUBROSA_ATTEMPT", "1");
+    let worker = Running::start(command).ends().await;
+    assert!(!worker.status.success() && worker.text().contains("the job's time is over"), "{worker:?}");
+    assert_eq!(told(&lab, WORKER, request.job().id(), "expired").await, [("queued", 0), ("expired", 0)]);
     lab.stop().await;
 }
 
