@@ -17,6 +17,7 @@ mod launcher;
 mod network;
 mod scene;
 mod server;
+mod shifted;
 mod stopped;
 mod timeouts;
 mod told;
