@@ -14,6 +14,7 @@ use subrosa_tests::{
 
 use crate::{
     PROGRAM,
+    scene::{self, Case, Moment, Phase},
     told::{DONE_AGAIN, DONE_AT_ONCE, resident, started, told},
 };
 
@@ -79,27 +80,42 @@ async fn launch(client: &Client, gate: &Gate) -> subrosa_client::Job {
 #[tokio::test]
 async fn what_resident_workers_run_and_what_they_take_needs_no_launcher() {
     let mut lab = resident().await;
-    let mut config = lab.worker_config(WORKER);
-    config.slots = 1;
-    let _worker = subrosa_tests::lab::serve(config, WORKER, gate::pass);
-    let (client, gate) = (lab.client().await, Gate::new().await);
-    let running = launch(&client, &gate).await;
-    let visitor = gate.arrival().await;
-    let queued = launch(&client, &gate).await;
-    let ids = [*running.id(), *queued.id()];
+    let client = scene::client(&lab).await;
+    let _worker = scene::serve_gated(lab.worker_config(WORKER), WORKER);
+    let mut cases = scene::in_every_phase(&lab, &client, WORKER).await;
     kill_all(&mut lab).await;
-    visitor.go_on().await;
-    assert_eq!(patiently(running.result::<u16>()).await.unwrap().attempt, 1);
-    gate.arrival().await.go_on().await;
-    assert_eq!(patiently(queued.result::<u16>()).await.unwrap().attempt, 1);
-    for id in ids {
-        assert_eq!(told(&lab, WORKER, &id, "closed").await, DONE_AT_ONCE);
+    for moment in [Moment::During, Moment::After] {
+        scene::go_on(&mut cases, moment).await;
+    }
+    for case in cases {
+        case.ends(&lab).await;
     }
     lab.local.start_launcher().unwrap();
-    let next = launch(&client, &gate).await;
-    gate.arrival().await.go_on().await;
-    assert_eq!(patiently(next.result::<u16>()).await.unwrap().attempt, 1);
-    assert!(gate.is_deserted().await, "another function has run");
+    scene::goes_on(&lab, &client, WORKER).await;
+    patiently(client.close()).await;
+    lab.stop().await;
+}
+
+/// All of its children die with the only launcher; the one that is started afterwards starts others. What the client
+/// has by then is in `worker.rs`.
+#[tokio::test]
+async fn jobs_are_started_again_in_whatever_phase_their_launcher_is_killed() {
+    let phases = [Phase::Options, Phase::Payload, Phase::Running];
+    let mut lab = started(1, |worker| {
+        worker.insert("max_running".to_owned(), i64::try_from(phases.len()).unwrap().into());
+    })
+    .await;
+    let client = scene::client(&lab).await;
+    let mut cases = Vec::new();
+    for phase in phases {
+        cases.push(Case::reach(&lab, &client, WORKER, phase, Moment::After).await);
+    }
+    kill_all(&mut lab).await;
+    lab.local.start_launcher().unwrap();
+    for case in cases {
+        case.ends_again(&lab).await;
+    }
+    scene::goes_on(&lab, &client, WORKER).await;
     patiently(client.close()).await;
     lab.stop().await;
 }

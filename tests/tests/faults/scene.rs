@@ -3,15 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use subrosa_client::{Client, HandlerError, Job, Parameters, Timing};
-use subrosa_protocol::audit::{self, Message};
+use subrosa_client::{Client, HandlerError, Job, JobId, Parameters, Timing};
 use subrosa_tests::{
     gate::{self, Gate, Visitor},
-    lab::{Lab, PATIENCE, Resident, fresh_key, patiently, serve},
+    lab::{Lab, Resident, fresh_key, patiently, serve},
 };
-use subrosa_transport::History;
 use subrosa_worker::Config;
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
+
+use crate::told::told;
 
 /// A client that soon sees to it that its jobs are closed.
 pub(crate) async fn client(lab: &Lab) -> Client {
@@ -184,20 +184,40 @@ impl Case {
         }
         let outcome = patiently(job.result::<u16>()).await.unwrap_or_else(|error| panic!("{of}: {error}"));
         assert_eq!((outcome.value, outcome.attempt), (lost + 1, lost + 1), "{of}");
-        let names = lab.history(&worker, &id, "closed").await;
         let taken = vec!["taken"; usize::from(lost) + 1];
         let stored: &[_] = if phase == Phase::Finished { &["finished"] } else { &[] };
-        assert_eq!(names, [&["queued"], &taken[..], &["running"], stored, &["closed"]].concat(), "{of}");
-        let history = History::new(lab.connection().await, Default::default());
-        let messages = history.all(&worker.parse().unwrap(), &id, Instant::now() + PATIENCE).await.unwrap();
-        let messages: Vec<_> = messages.iter().map(|stored| Message::new(&*stored.bytes)).collect();
-        let judged = audit::History::judge(&messages, Some(id), &lab.local.trust().unwrap());
-        assert!(judged.is_good() && judged.is_finished(), "{of}: {judged:?}");
+        let history = [&["queued"], &taken[..], &["running"], stored, &["closed"]].concat();
+        assert_eq!(names(lab, &worker, &id).await, history, "{of}");
         let asked = u32::from(lost) + 1;
         let asked_for = handlers.map(|handler| handler.asked());
         assert_eq!(asked_for, [asked, asked, 1], "{of}: a handler was asked again");
         assert!(gate.is_deserted().await, "{of}: another function has run");
     }
+
+    /// Waits until it is done in its second attempt: the first one was lost with its worker before the function had
+    /// returned.
+    pub(crate) async fn ends_again(self, lab: &Lab) {
+        let Self { worker, phase, job, gate, visitor, handlers, .. } = self;
+        let (id, of) = (*job.id(), format!("{phase:?}"));
+        handlers.iter().for_each(Latch::open);
+        if let Some(visitor) = visitor {
+            visitor.is_gone().await;
+        }
+        gate.arrival().await.go_on().await;
+        let outcome = patiently(job.result::<u16>()).await.unwrap_or_else(|error| panic!("{of}: {error}"));
+        assert_eq!((outcome.value, outcome.attempt), (2, 2), "{of}");
+        let first: &[_] = if phase < Phase::Running { &["taken"] } else { &["taken", "running"] };
+        let history = [&["queued"], first, &["taken", "running", "closed"]].concat();
+        assert_eq!(names(lab, &worker, &id).await, history, "{of}");
+        let asked = [2, if phase < Phase::Payload { 1 } else { 2 }, 1];
+        assert_eq!(handlers.map(|handler| handler.asked()), asked, "{of}: a handler was asked once more");
+        assert!(gate.is_deserted().await, "{of}: another function has run");
+    }
+}
+
+/// The names of the records of a job that is closed. They are a good history.
+async fn names(lab: &Lab, worker: &str, job: &JobId) -> Vec<&'static str> {
+    told(lab, worker, job, "closed").await.into_iter().map(|(name, _)| name).collect()
 }
 
 /// Jobs of this worker in each phase in which they need a slot, once for each moment; and one more that is queued, as
