@@ -79,7 +79,7 @@ pub enum ConnectError {
         url: String,
     },
     /// The credentials file cannot be used.
-    #[error("the NATS credentials file {path} cannot be used: {reason}")]
+    #[error("the NATS credentials file {} cannot be used: {reason}", path.display())]
     Credentials {
         /// The file.
         path: PathBuf,
@@ -176,10 +176,8 @@ impl Connect {
         prefix: &str,
         watch: Arc<Watch>,
     ) -> Result<Client, ConnectError> {
-        for path in self.tls.files() {
-            let failed = |reason| ConnectError::Tls { path: path.clone(), reason };
-            std::fs::File::open(path).map(drop).map_err(failed)?;
-        }
+        // The library would take a file that is none for a server that does not answer.
+        self.tls.check()?;
         let failed = |reason| match &self.credentials {
             Some(path) => ConnectError::Credentials { path: path.clone(), reason },
             None => ConnectError::Unreachable { url: self.shown_url(), reason: reason.to_string() },

@@ -160,9 +160,7 @@ impl Connection {
                 self.watch.reconnect().await;
             }
             Ok(false) => {}
-            Err(reason) => {
-                tracing::error!(reason, "the files for TLS cannot be used: the connection stays as it is");
-            }
+            Err(error) => tracing::error!(%error, "the connection stays as it is"),
         }
     }
 

@@ -2,6 +2,7 @@
 //! they can be replaced while a process runs.
 
 use std::{
+    error::Error,
     fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -10,13 +11,13 @@ use std::{
 use async_nats::{
     Auth, AuthError, ConnectOptions,
     rustls::{
-        ClientConfig, RootCertStore,
+        self, ClientConfig, RootCertStore,
         pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
     },
 };
 use nkeys::KeyPair;
 
-use crate::{Live, credentials, live::Stamp};
+use crate::{ConnectError, Live, credentials, live::Stamp};
 
 /// The files for TLS, in PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,26 +44,34 @@ impl Tls {
 
     /// Whether a connection can be made with what the files have now: all can be read, and the key is the
     /// certificate's.
-    fn check(&self) -> Result<(), String> {
-        fn read<T>(path: &Path, read: impl Fn(&Path) -> Result<T, pem::Error>) -> Result<T, String> {
-            read(path).map_err(|error| format!("{}: {error}", path.display()))
-        }
-        let certificates = |path: &Path| CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
+    pub(crate) fn check(&self) -> Result<(), ConnectError> {
+        let none = "it holds no certificate";
         let mut authorities = RootCertStore::empty();
         if let Some(ca) = &self.ca {
-            for authority in read(ca, certificates)? {
-                authorities.add(authority).map_err(|error| format!("{}: {error}", ca.display()))?;
+            for authority in certificates(ca)? {
+                authorities.add(authority).map_err(|error| bad(ca, error))?;
             }
             if authorities.is_empty() {
-                return Err(format!("{}: it holds no certificate", ca.display()));
+                return Err(bad(ca, none));
             }
         }
         if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
-            let (chain, key) =
-                (read(cert, certificates)?, read(key, |path| PrivateKeyDer::from_pem_file(path))?);
+            let chain = certificates(cert)?;
+            if chain.is_empty() {
+                return Err(bad(cert, none));
+            }
+            let private = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {
+                pem::Error::NoItemsFound => bad(key, "it holds no private key"),
+                error => unread(key, error),
+            })?;
             let config = ClientConfig::builder().with_root_certificates(authorities);
-            let paired = config.with_client_auth_cert(chain, key);
-            paired.map_err(|error| format!("{}: {error}", cert.display()))?;
+            config.with_client_auth_cert(chain, private).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => {
+                    bad(key, format!("it is not the key of the certificate in {}", cert.display()))
+                }
+                rustls::Error::InvalidCertificate(_) => bad(cert, error),
+                error => bad(key, error),
+            })?;
         }
         Ok(())
     }
@@ -80,6 +89,39 @@ impl Tls {
         }
         options
     }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    read.map_err(|error| unread(path, error))
+}
+
+fn unread(path: &Path, error: pem::Error) -> ConnectError {
+    match error {
+        pem::Error::Io(reason) => ConnectError::Tls { path: path.to_owned(), reason },
+        // The library's words for it are lists of bytes.
+        pem::Error::MissingSectionEnd { .. } => bad(path, "it ends in the middle"),
+        pem::Error::IllegalSectionStart { .. } => bad(path, "it is not PEM"),
+        error => bad(path, error),
+    }
+}
+
+fn bad(path: &Path, error: impl Into<Box<dyn Error + Send + Sync>>) -> ConnectError {
+    ConnectError::Tls { path: path.to_owned(), reason: io::Error::new(io::ErrorKind::InvalidData, error) }
+}
+
+/// Whether a connection could be made with these files, without making one: they can be read and are what they should
+/// be, and the key is the certificate's. Whether the server likes them, it alone knows.
+///
+/// # Errors
+///
+/// [`ConnectError::Credentials`] and [`ConnectError::Tls`], which name the file.
+pub fn check_files(credentials: Option<&Path>, tls: &Tls) -> Result<(), ConnectError> {
+    if let Some(path) = credentials {
+        let failed = |reason| ConnectError::Credentials { path: path.to_owned(), reason };
+        Credentials::read(path).map_err(failed)?;
+    }
+    tls.check()
 }
 
 /// The key that signs what the server asks, and the token of the user who has it, unless the server knows the key.
@@ -164,7 +206,7 @@ impl Files {
     /// # Errors
     ///
     /// Why none can be made. At the next look they are still others then.
-    pub(crate) fn have_changed(&self) -> Result<bool, String> {
+    pub(crate) fn have_changed(&self) -> Result<bool, ConnectError> {
         let now = self.stamps();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == now {

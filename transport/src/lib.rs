@@ -38,7 +38,7 @@ pub use self::{
     connect::{Connect, ConnectError},
     connection::{Connection, Message, RequestError},
     denied::Denials,
-    files::Tls,
+    files::{Tls, check_files},
     history::{Commit, History, HistoryError, Stored},
     inbox::Inbox,
     length::Length,

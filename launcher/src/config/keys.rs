@@ -10,7 +10,7 @@ use subrosa_protocol::{
     identity::{self, SigningKey, Thumbprint, Trust, file},
     policy::{Policy, PolicyError},
 };
-use subrosa_transport::{Live, LiveTrust, now_ms};
+use subrosa_transport::{Live, LiveTrust, Tls, check_files, now_ms};
 
 use super::{Backend, Config, ConfigError, PerJob, WorkerPolicy};
 
@@ -26,7 +26,8 @@ pub struct Keys {
 }
 
 impl Config {
-    /// Reads all key, trust, revocation and signers files, and checks that they fit together.
+    /// Reads all files that the configuration names, and checks that they fit together: keys, trust, revocations and
+    /// signers, credentials and those for TLS.
     ///
     /// # Errors
     ///
@@ -35,18 +36,17 @@ impl Config {
         let identity = file::load(&self.key_file)?;
         let trust = self.live_trust(identity.thumbprint())?;
         let policies = self.policies()?;
-        exists("nats.credentials", self.nats.credentials.as_ref())?;
-        self.nats.tls.files().try_for_each(|path| exists("nats.tls_ca, tls_cert or tls_key", Some(path)))?;
+        connects("`nats`", self.nats.credentials.as_deref(), &self.nats.tls)?;
         for worker in &self.workers {
             let Some(per_job) = worker.backend.per_job() else { continue };
-            let member = |member| format!("worker.{member} of {}", worker.name);
-            exists(&member("credentials"), per_job.credentials.as_ref())?;
-            let tls = member("tls_ca, tls_cert or tls_key");
-            per_job.tls.files().try_for_each(|path| exists(&tls, Some(path)))?;
+            let section = format!("`worker` {}", worker.name);
+            connects(&section, per_job.credentials.as_deref(), &per_job.tls)?;
             if let Backend::Process(process) = &worker.backend
                 && process.program.components().count() > 1
+                && !process.program.exists()
             {
-                exists(&member("command"), Some(&process.program))?;
+                let member = format!("worker.command of {}", worker.name);
+                return Err(ConfigError::MissingFile { member, path: process.program.clone() });
             }
             per_job.check_keys(&worker.name, &trust.get(), &self.trust_file, &identity.thumbprint())?;
         }
@@ -116,11 +116,7 @@ impl PerJob {
     }
 }
 
-fn exists(member: &str, path: Option<&PathBuf>) -> Result<(), ConfigError> {
-    match path {
-        Some(path) if !path.exists() => {
-            Err(ConfigError::MissingFile { member: member.to_owned(), path: path.clone() })
-        }
-        _ => Ok(()),
-    }
+fn connects(section: &str, credentials: Option<&Path>, tls: &Tls) -> Result<(), ConfigError> {
+    check_files(credentials, tls)
+        .map_err(|reason| ConfigError::Connect { section: section.to_owned(), reason })
 }

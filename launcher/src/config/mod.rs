@@ -27,7 +27,7 @@ use subrosa_protocol::{
     policy::{Mode, PolicyError},
     subject::Namespace,
 };
-use subrosa_transport::{Connect, Tls};
+use subrosa_transport::{Connect, ConnectError, Tls};
 use thiserror::Error;
 
 pub use self::{docker::Docker, health::Health, keys::Keys, quota::Quota};
@@ -288,6 +288,14 @@ pub enum ConfigError {
         member: String,
         /// The file.
         path: PathBuf,
+    },
+    /// What a connection is to be made with cannot be used.
+    #[error("{section}: {reason}")]
+    Connect {
+        /// Whose connection.
+        section: String,
+        /// The file, and why.
+        reason: ConnectError,
     },
     /// A key file cannot be used.
     #[error(transparent)]

@@ -14,6 +14,7 @@ mod cancelling;
 mod certificates;
 mod certified;
 mod commands;
+mod connection_files;
 mod deaths;
 mod demo;
 mod eavesdropper;
