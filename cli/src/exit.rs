@@ -12,7 +12,7 @@ pub(crate) enum Exit {
     Failure,
     /// The command line, or a file that it names, is not what it should be.
     Usage,
-    /// No NATS server or no launcher answers.
+    /// No NATS server, no JetStream or no launcher answers.
     Unreachable,
     /// The NATS server denies it to this user.
     Denied,
@@ -34,7 +34,7 @@ impl Exit {
     const ALL: [(Self, u8, &str, &str); 10] = [
         (Self::Failure, 1, "failure", "something else failed"),
         (Self::Usage, 2, "usage", "the command line, or a file that it names, is not what it should be"),
-        (Self::Unreachable, 3, "unreachable", "no NATS server or no launcher answers"),
+        (Self::Unreachable, 3, "unreachable", "no NATS server, no JetStream or no launcher answers"),
         (Self::Denied, 4, "denied", "the NATS server denies it to this user"),
         (Self::Refused, 5, "refused", "a launcher refuses it"),
         (Self::JobFailed, 6, "job_failed", "the job has ended without a result"),

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use subrosa_client::JobId;
-use subrosa_transport::{Connection, Records};
+use subrosa_transport::{Connection, HistoryError, Records};
 use tokio::time::Instant;
 
 use crate::{
@@ -49,7 +49,7 @@ impl JobRef {
         };
         let records = Records::new(connection.clone(), nats.namespace.clone());
         let jobs = records.jobs(Instant::now() + nats.patience()).await;
-        let jobs = jobs.map_err(|error| auditors_only(error.into(), "a shortened job id"))?;
+        let jobs = jobs.map_err(|error| unread(error, "a shortened job id", nats))?;
         let ids = jobs.into_iter().map(|(_, id)| id);
         let fitting: Vec<JobId> = ids.filter(|id| id.to_string().starts_with(&prefix)).collect();
         match fitting.as_slice() {
@@ -69,7 +69,11 @@ impl JobRef {
 }
 
 /// Says what is missing where the stream of records cannot be read.
-pub(crate) fn auditors_only(failure: Failure, what: &str) -> Failure {
+pub(crate) fn unread(error: HistoryError, what: &str, nats: &Nats) -> Failure {
+    if error.is_without_jetstream() {
+        return Failure::new(Exit::Unreachable, error).context(nats.without_jetstream());
+    }
+    let failure = Failure::from(error);
     match failure.exit {
         Exit::Denied => failure.context(format!(
             "{what} needs the record stream, which this NATS user may not read: connect with an auditor's \

@@ -10,10 +10,11 @@ use subrosa_protocol::{
     record::{Event, Record},
 };
 use subrosa_transport::{Passing, Records};
+use tokio::time::Instant;
 
 use crate::{
     exit::{Exit, Failure},
-    job_id::auditors_only,
+    job_id::unread,
     nats::Nats,
     output::{self, FAINT},
 };
@@ -63,11 +64,12 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
     let trust = args.trust.as_ref().map(Trust::from_file).transpose();
     let trust = trust.map_err(|error| Failure::new(Exit::Usage, error))?;
     let connection = args.nats.connect("subrosa jobs").await?;
-    let denied = |error: subrosa_transport::HistoryError| auditors_only(error.into(), "the list of jobs");
+    let failed = |error| unread(error, "the list of jobs", &args.nats);
     let records = Records::new(connection, args.nats.namespace.clone());
-    let mut records = records.follow("jobs").await.map_err(denied)?;
+    let deadline = Instant::now() + args.nats.patience();
+    let mut records = records.follow("jobs", deadline).await.map_err(failed)?;
     let mut rows = std::collections::VecDeque::new();
-    while let Some(record) = records.next_known().await.map_err(denied)? {
+    while let Some(record) = records.next_known().await.map_err(failed)? {
         let row = Row::read(record, trust.as_ref());
         // A job that goes on meanwhile comes again.
         rows.retain(|earlier: &Row| (&earlier.worker, &earlier.job) != (&row.worker, &row.job));
@@ -87,7 +89,7 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     loop {
-        let row = Row::read(records.next().await.map_err(denied)?, trust.as_ref());
+        let row = Row::read(records.next().await.map_err(failed)?, trust.as_ref());
         if args.wants(&row) {
             if json { output::json(&row)? } else { row.show()? }
         }

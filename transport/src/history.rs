@@ -58,6 +58,15 @@ impl HistoryError {
     fn is_passing(&self) -> bool {
         matches!(self, Self::Request(error) if error.is_passing())
     }
+
+    /// Whether there is no JetStream where it was asked: nobody listens, or the server says that it is off.
+    pub fn is_without_jetstream(&self) -> bool {
+        match self {
+            Self::Request(error) => matches!(error, RequestError::NoResponders { .. }),
+            Self::Refused { code, .. } => jetstream::is_off(ErrorCode(*code)),
+            _ => false,
+        }
+    }
 }
 
 /// A message of a history.

@@ -5,13 +5,10 @@ use serde::Deserialize;
 
 use crate::Message;
 
-/// Its errors that pass.
-const PASSING: [ErrorCode; 4] = [
-    ErrorCode::CLUSTER_NOT_AVAILABLE,
-    ErrorCode::CLUSTER_NOT_LEADER,
-    ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT,
-    ErrorCode::JETSTREAM_NOT_ENABLED,
-];
+/// Its errors that say that it is off, for the account or altogether.
+const OFF: [ErrorCode; 2] = [ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT, ErrorCode::JETSTREAM_NOT_ENABLED];
+/// Its other errors that pass, as those do.
+const PASSING: [ErrorCode; 2] = [ErrorCode::CLUSTER_NOT_AVAILABLE, ErrorCode::CLUSTER_NOT_LEADER];
 /// The longest answer that is looked at, in bytes: its errors are short.
 const MAX_ERROR_BYTES: usize = 4096;
 
@@ -27,10 +24,15 @@ struct Error {
 
 /// Whether an error of JetStream's passes, by its code.
 pub(crate) fn passes(code: ErrorCode) -> bool {
-    PASSING.contains(&code)
+    PASSING.contains(&code) || is_off(code)
 }
 
-/// Whether this is such an error. What is stored comes with headers, and so is none.
+/// Whether an error of JetStream's says that it is off, by its code.
+pub(crate) fn is_off(code: ErrorCode) -> bool {
+    OFF.contains(&code)
+}
+
+/// Whether this is an error that passes. What is stored comes with headers, and so is none.
 pub(crate) fn is_passing(answer: &Message) -> bool {
     answer.headers.is_none()
         && answer.payload.len() <= MAX_ERROR_BYTES

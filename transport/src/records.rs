@@ -1,7 +1,5 @@
 //! All histories at once, for launchers and auditors: whoever may read the whole stream of records.
 
-use std::time::Duration;
-
 use async_nats::jetstream::{
     self,
     consumer::{DeliverPolicy, pull},
@@ -14,12 +12,9 @@ use subrosa_protocol::{
     id::{JobId, WorkerName},
     subject::{Namespace, job_in, worker_in},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{Connection, Denials, HistoryError, RequestError, Stored, history::ApiError};
-
-/// How long the server may take to make a consumer.
-const SUBSCRIBE: Duration = Duration::from_secs(10);
 
 /// The stream of all jobs' records.
 #[derive(Clone, Debug)]
@@ -117,8 +112,10 @@ impl Records {
     ///
     /// # Errors
     ///
-    /// See [`HistoryError`].
-    pub async fn follow(&self, purpose: &str) -> Result<Following, HistoryError> {
+    /// See [`HistoryError`]; tried until the deadline.
+    pub async fn follow(&self, purpose: &str, deadline: Instant) -> Result<Following, HistoryError> {
+        // What the library says of a stream that is not there cannot be told from other failures.
+        self.made(deadline).await?;
         let mut denials = self.connection.denials();
         let stream = self.namespace.records_stream();
         let filter = self.namespace.record_any();
@@ -132,22 +129,20 @@ impl Records {
         };
         let prefix = self.connection.api_prefix().to_string();
         let context = jetstream::with_prefix(self.connection.client()?.clone(), &prefix);
-        let info = self.connection.api(&format!("STREAM.INFO.{stream}"));
         let create = self.connection.api(&format!("CONSUMER.CREATE.{stream}.{name}.{filter}"));
         let next = self.connection.api(&format!("CONSUMER.MSG.NEXT.{stream}.{name}"));
         let made = async {
-            let stream = context.get_stream(&stream).await?;
+            let stream = context.get_stream_no_info(&stream).await?;
             let consumer = stream.create_consumer(config).await?;
             let behind = consumer.cached_info().num_pending;
             Ok::<_, async_nats::Error>((consumer.messages().await?, behind))
         };
-        let watched = [info.as_str(), create.as_str()];
         let (messages, behind) = tokio::select! {
-            made = timeout(SUBSCRIBE, made) => match made {
+            made = timeout_at(deadline, made) => match made {
                 Ok(made) => made.map_err(|error| HistoryError::Following(error.to_string()))?,
                 Err(_) => return Err(RequestError::Timeout { subject: create }.into()),
             },
-            denied = denials.any_of(&watched) => return Err(denied.into()),
+            denied = denials.of(&create) => return Err(denied.into()),
         };
         Ok(Following { messages, behind, denials, next })
     }

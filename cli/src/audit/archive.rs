@@ -11,18 +11,18 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde::{Deserialize, Serialize};
 use subrosa_protocol::audit::write_line;
-use subrosa_transport::{History, HistoryError, Passing, Records, Stored};
+use subrosa_transport::{History, Passing, Records, Stored};
 use tokio::time::Instant;
 
 use super::messages;
 use crate::{
     exit::{Exit, Failure},
-    job_id::auditors_only,
+    job_id::unread,
     nats::Nats,
     output,
 };
 
-/// What an auditor is denied is told with this.
+/// What cannot be read is told with this.
 const WHAT: &str = "the jobs' histories";
 /// The file that says how far an archive goes.
 const STATE: &str = "archive.json";
@@ -70,26 +70,26 @@ pub(crate) async fn run(args: Args, json: bool) -> Result<(), Failure> {
     fs::create_dir_all(&args.to).map_err(failed)?;
     let before = if args.all { State::default() } else { State::read(&args.to)? };
     let connection = args.nats.connect("subrosa audit").await?;
-    let denied = |error: HistoryError| auditors_only(error.into(), WHAT);
+    let unreadable = |error| unread(error, WHAT, &args.nats);
+    let deadline = || Instant::now() + args.nats.patience();
     let histories = History::new(connection.clone(), args.nats.namespace.clone());
     let records = Records::new(connection, args.nats.namespace.clone());
-    let made = records.made(Instant::now() + args.nats.patience()).await.map_err(denied)?;
+    let made = records.made(deadline()).await.map_err(unreadable)?;
     if before.made.as_ref().is_some_and(|before| *before != made) {
         let reason = format!("the stream of the records was made {made}");
         return Err(another_stream(before.sequence, &reason));
     }
     let state = |sequence| State { sequence, made: Some(made.clone()) };
     // The last record of each job, in their order in the stream.
-    let mut records = records.follow("archive").await.map_err(denied)?;
+    let mut records = records.follow("archive", deadline()).await.map_err(unreadable)?;
     let (mut done, mut end, bar) = (Done { sequence: before.sequence, ..Done::default() }, 0, bar(json));
-    while let Some(Passing { worker, job, stored }) = records.next_known().await.map_err(denied)? {
+    while let Some(Passing { worker, job, stored }) = records.next_known().await.map_err(unreadable)? {
         end = stored.sequence;
         if stored.sequence <= before.sequence {
             done.unchanged += 1;
             continue;
         }
-        let deadline = Instant::now() + args.nats.patience();
-        let history = histories.all(&worker, &job, deadline).await.map_err(denied)?;
+        let history = histories.all(&worker, &job, deadline()).await.map_err(unreadable)?;
         let directory = args.to.join(worker.as_str());
         write_history(&directory, &job.to_string(), &history).map_err(failed)?;
         (done.written, done.sequence) = (done.written + 1, stored.sequence);

@@ -13,12 +13,12 @@ use tokio::time::Instant;
 use super::messages;
 use crate::{
     exit::{Exit, Failure},
-    job_id::{JobRef, auditors_only},
+    job_id::{JobRef, unread},
     nats::Nats,
     new_file, output,
 };
 
-/// What an auditor is denied is told with this.
+/// What cannot be read is told with this.
 const WHAT: &str = "a job's history";
 
 /// Options of `subrosa audit export`.
@@ -70,13 +70,13 @@ async fn history(
     id: &JobId,
 ) -> Result<(WorkerName, Vec<Stored>), Failure> {
     let deadline = Instant::now() + nats.patience();
-    let denied = |error: subrosa_transport::HistoryError| auditors_only(error.into(), WHAT);
+    let failed = |error| unread(error, WHAT, nats);
     let records = Records::new(connection.clone(), nats.namespace.clone());
-    let jobs = records.jobs(deadline).await.map_err(denied)?;
+    let jobs = records.jobs(deadline).await.map_err(failed)?;
     let history = History::new(connection.clone(), nats.namespace.clone());
     let mut found = None;
     for (worker, _) in jobs.into_iter().filter(|(_, other)| other == id) {
-        let stored = history.all(&worker, id, deadline).await.map_err(denied)?;
+        let stored = history.all(&worker, id, deadline).await.map_err(failed)?;
         let shown = Judged::judge(&messages(&stored), Some(*id), &subrosa_client::Trust::default()).job;
         if shown.is_some_and(|job| *job.worker() == worker) {
             return Ok((worker, stored));

@@ -32,6 +32,8 @@ use crate::{
 const MOST: usize = 1000;
 /// How many at once.
 const AT_ONCE: usize = 16;
+/// How long the server may take until the records can be followed.
+const FOLLOW: Duration = Duration::from_secs(10);
 /// A job that could not be looked at is tried again after this.
 const AGAIN: Duration = Duration::from_secs(30);
 /// A stored result that is younger than its stream's limit and this may still be there.
@@ -72,7 +74,7 @@ pub(crate) async fn run(office: Shared, stop: CancellationToken) {
 async fn follow(office: &Shared, consumers: &mut Consumers) -> Result<(), HistoryError> {
     let breaks = office.connection.breaks();
     let records = Records::new(office.connection.clone(), office.namespace.clone());
-    let mut records = records.follow("sweep").await?;
+    let mut records = records.follow("sweep", Instant::now() + FOLLOW).await?;
     let mut index = Index::new(ages(office));
     office.quota.begin();
     let mut unknown = Vec::new();

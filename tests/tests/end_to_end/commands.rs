@@ -136,6 +136,33 @@ async fn a_developer_runs_jobs_and_looks_at_them() {
 }
 
 #[tokio::test]
+async fn where_no_jetstream_answers_is_said_by_whoever_reads_streams() {
+    let dev = Dev::start(&[]).await;
+    let archive = tempfile::tempdir().unwrap();
+    let archive = archive.path().to_str().unwrap();
+    let whole = "0".repeat(64);
+    for asked in [
+        &["jobs"][..],
+        &["jobs", "--watch"],
+        &["status", "00000000"],
+        &["audit", "export", &whole],
+        &["audit", "archive", "--to", archive],
+    ] {
+        for (option, value, said) in [
+            ("--api-prefix", "no.api", "no JetStream answers under this prefix: check --api-prefix"),
+            ("--domain", "nowhere", "no JetStream answers for this domain: check --domain"),
+        ] {
+            let answer = dev.ask(&[asked, &[option, value, "--patience", "1"]].concat()).await;
+            assert_eq!(answer.error(), (Some(3), "unreachable"), "{asked:?}: {}", answer.json);
+            let message = answer.json["error"]["message"].as_str().unwrap();
+            assert!(message.starts_with(said), "{asked:?}: {message}");
+        }
+    }
+    dev.process.signal(Signal::INT);
+    dev.process.ends().await;
+}
+
+#[tokio::test]
 async fn watching_shows_each_record_as_it_comes() {
     let dev = Dev::start(&[]).await;
     let mut watch = guarded(PROGRAM, PROGRAM);
