@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
-use subrosa::local::Plan;
+use subrosa::{local::Plan, server};
 use subrosa_client::{Client, Timing};
+use subrosa_launcher::Guard;
 use subrosa_tests::{
     checkpoint::Checkpoint,
     gate::Gate,
-    lab::{Lab, fresh_key, patiently},
+    lab::{Lab, PATIENCE, fresh_key, patiently},
     relay::Relay,
 };
 use subrosa_transport::{Connect, Connection, RequestError, Subscription};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     GATED, PROGRAM,
@@ -127,6 +128,25 @@ async fn jobs_survive_a_cut_of_their_launchers_connection() {
 #[tokio::test]
 async fn jobs_survive_that_nothing_passes_over_their_launchers_connection() {
     survives(Whose::Launcher, Relay::block).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_goes_dark_is_noticed_and_made_anew() {
+    let options = server::Options::new(Guard::new(PROGRAM.into()));
+    let server = server::start(options, &mut |_: &str| {}).await.unwrap();
+    let relay = Relay::before(server.url());
+    let connection = Connect::new(relay.url(), "test").connect().await.unwrap();
+    connection.round_trip(PATIENCE).await.unwrap();
+    let breaks = connection.breaks();
+    relay.block();
+    // Nothing is under way but its own pings: time passes as quickly as it can.
+    tokio::time::pause();
+    timeout(Duration::from_secs(35), connection.broken_since(breaks)).await.unwrap();
+    tokio::time::resume();
+    relay.mend();
+    connection.request_until("$SYS.REQ.USER.INFO", None, "".into(), Instant::now() + PATIENCE).await.unwrap();
+    drop(connection);
+    server.stop().await.unwrap();
 }
 
 /// Nobody tells a client what it has missed. This one would not ask by itself before long.
