@@ -14,11 +14,11 @@ use subrosa_protocol::{
         self, CertFileError, Certificate, PublicKey, RevokedError, SigningKey, TrustError,
         file::{self, KeyFileError},
     },
-    launch::{MAX_REQUEST_BYTES, MAX_SIGNATURES},
+    launch::{LaunchRequest, MAX_REQUEST_BYTES, MAX_SIGNATURES},
     policy::{Mode, ModeError, Policy, PolicyError},
     subject::{Namespace, SubjectError},
 };
-use subrosa_transport::{ApiPrefix, Connect, Live, LiveTrust, trace::TraceContext};
+use subrosa_transport::{ApiPrefix, Connect, Live, LiveTrust, now_ms, trace::TraceContext};
 use thiserror::Error;
 use tokio::sync::Notify;
 
@@ -225,6 +225,9 @@ impl Config {
             config.cert = Live::file(path, move |path| read_cert(path, &name, &key).map(Some))?;
         }
         config.one_job = OneJob::from_env()?;
+        if let Some(one_job) = &config.one_job {
+            config.nats.deadline = config.nats.deadline.max(one_job.patience(&config.namespace, now_ms()));
+        }
         config.health = health_from_env()?;
         // Nothing depends on it: what is no trace is left alone.
         let parent = text("TRACEPARENT").ok().flatten().unwrap_or_default();
@@ -280,6 +283,14 @@ impl OneJob {
         let attempt = required("SUBROSA_ATTEMPT", "the attempt that SUBROSA_JOB is started for")?;
         let rule = |error: NameError| invalid("SUBROSA_ATTEMPT", error);
         Ok(Some(Self { request, attempt: attempt.parse().map_err(rule)? }))
+    }
+
+    /// How long to try to reach the server: as long as the job may wait for a worker. That of a process which ends
+    /// before it has taken its job fails; one that is of no use any more, its launcher ends.
+    fn patience(&self, namespace: &Namespace, now_ms: u64) -> Option<Duration> {
+        let request = LaunchRequest::parse(self.request.as_bytes(), namespace).ok()?;
+        let expires_ms = request.job().description().expires_ms;
+        Some(Duration::from_millis(expires_ms.saturating_sub(now_ms)))
     }
 }
 

@@ -4,17 +4,27 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use subrosa::local::Plan;
 use subrosa_client::{JobError, StepCode};
 use subrosa_tests::{
     gate::{Gate, WORKER},
-    lab::patiently,
+    lab::{Lab, patiently},
     processes::{Process, signal, until},
 };
+use subrosa_transport::Connect;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
 
-use crate::told::{DONE_AGAIN, ended, started, told};
+use crate::{
+    GATED, PROGRAM,
+    told::{DONE_AGAIN, DONE_AT_ONCE, ended, started, told},
+};
 
 /// A launcher whose child is this command.
-async fn with_child(command: &[&str]) -> subrosa_tests::lab::Lab {
+async fn with_child(command: &[&str]) -> Lab {
     let command = command.to_vec();
     started(1, |worker| {
         worker.insert("command".to_owned(), command.into());
@@ -39,6 +49,40 @@ async fn a_child_that_dies_or_hangs_before_it_has_taken_its_job_fails_it() {
         patiently(client.close()).await;
         lab.stop().await;
     }
+}
+
+/// It takes longer than anybody else would try to connect.
+#[tokio::test]
+async fn a_child_waits_for_the_server_as_long_as_its_job_does() {
+    let way = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plan = Plan { others: vec![WORKER.to_owned()], ..Plan::of(PROGRAM, []) };
+    let lab = Lab::configured(plan, |lab, config| {
+        let toml::Value::Table(mut worker) = lab.started(WORKER, &[GATED]) else { unreachable!() };
+        worker.insert("nats_url".to_owned(), format!("nats://{}", way.local_addr().unwrap()).into());
+        config.insert("worker".to_owned(), vec![worker].into());
+    })
+    .await;
+    let (client, gate) = (lab.client().await, Gate::new().await);
+    let job = client.job(WORKER).payload_value(gate.payload()).launch().await.unwrap();
+    let id = *job.id();
+    let limit = Connect::new(lab.url(), "test").deadline.unwrap();
+    let (first, _) = patiently(way.accept()).await.unwrap();
+    drop(first);
+    let since = Instant::now();
+    let mut child = loop {
+        let (child, _) = patiently(way.accept()).await.unwrap();
+        if since.elapsed() > limit {
+            break child;
+        }
+    };
+    let mut server = TcpStream::connect(lab.url().strip_prefix("nats://").unwrap()).await.unwrap();
+    let passing = tokio::spawn(async move { copy_bidirectional(&mut child, &mut server).await });
+    patiently(gate.arrival()).await.go_on().await;
+    assert_eq!(patiently(job.result::<u16>()).await.unwrap().attempt, 1);
+    assert_eq!(told(&lab, WORKER, &id, "closed").await, DONE_AT_ONCE);
+    patiently(client.close()).await;
+    lab.stop().await;
+    passing.abort();
 }
 
 #[tokio::test]
