@@ -118,8 +118,17 @@ async fn streams(connection: &Connection, nats: &Nats) -> Vec<Check> {
 
 /// Whether what is queued for this worker is delivered.
 async fn consumer(connection: &Connection, nats: &Nats, name: &WorkerName) -> Check {
-    let deadline = tokio::time::Instant::now() + QUESTION;
-    match Position::read(connection, &nats.namespace, name, deadline).await {
+    let read = async || {
+        let deadline = tokio::time::Instant::now() + QUESTION;
+        Position::read(connection, &nats.namespace, name, deadline).await
+    };
+    let mut position = read().await;
+    if position.as_ref().is_ok_and(Position::is_ahead) {
+        // One look may have come in the middle of a change.
+        tokio::time::sleep(Position::SETTLED).await;
+        position = read().await;
+    }
+    match position {
         Ok(position) if position.is_ahead() => Check::bad(
             "consumer",
             format!(
