@@ -188,6 +188,25 @@ mod tests {
     }
 
     #[test]
+    fn a_job_is_cancelled_by_its_id_and_token_or_by_its_ticket() {
+        let parsed = |more: &[&str]| {
+            Cli::try_parse_from(["subrosa", "cancel"].iter().chain(more))
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        let missing = parsed(&[]).unwrap_err();
+        for named in ["<JOB|--ticket <FILE>>", "--token-file <FILE>"] {
+            assert!(missing.contains(named), "{missing}");
+        }
+        parsed(&["--ticket", "file"]).unwrap();
+        parsed(&["01234567", "--token-file", "file"]).unwrap();
+        // As base64url may be.
+        parsed(&["01234567", "--token", "-Gg_"]).unwrap();
+        assert!(parsed(&["01234567"]).unwrap_err().contains("--token-file"));
+        assert!(parsed(&["01234567", "--ticket", "file"]).unwrap_err().contains("--ticket"));
+    }
+
+    #[test]
     fn values_are_numbers() {
         for good in ["77", "101", "-1"] {
             assert!(Cli::try_parse_from(["subrosa", "demo", "--value", good]).is_ok(), "{good}");

@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use subrosa_protocol::{
     encoding::b64u,
     id::{JobId, Sha256Hash, WorkerName},
+    identity::Trust,
+    job::Job,
     json::{self, Int},
     member,
+    record::Record,
     refusal::Code,
     subject::{Namespace, Service},
 };
@@ -97,6 +100,15 @@ impl JobState {
     /// Whether nothing counts after this state.
     pub fn is_end(&self) -> bool {
         matches!(self.state.as_str(), "closed" | "failed" | "cancelled" | "expired")
+    }
+
+    /// Whether it is this job's end, by a record that somebody has signed who is trusted.
+    pub(crate) fn is_proven_end(&self, job: &Job, trust: &Trust) -> bool {
+        let proven = |record: &String| {
+            Record::verify(record.as_bytes(), job.id(), job.worker(), trust)
+                .is_ok_and(|verified| verified.record.event.name() == self.state)
+        };
+        self.is_end() && self.record.as_ref().is_some_and(proven)
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use subrosa_protocol::{
     encoding::{DecodeError, b64u, b64u_decode},
     id::{Attempt, JobId, NameError, Sha256Hash},
+    identity::Trust,
     job::Job,
     json::{self, Int, JsonError},
     launch::{self, LaunchRequest, Signers},
@@ -18,7 +19,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::{
-    CancelToken, HandlerError, JobSecrets, SecretsError,
+    CancelToken, HandlerError, JobSecrets, JobState, SecretsError,
     driver::Handlers,
     handler::{Handler, Kept},
     prepare::Text as SecretsText,
@@ -179,6 +180,12 @@ impl Ticket {
     /// The token that cancels the job.
     pub fn cancel_token(&self) -> CancelToken {
         self.secrets.cancel_token()
+    }
+
+    /// Whether a launcher's answer proves that the job has ended, by a record of somebody who is trusted: the ticket
+    /// will never open anything then. What a launcher merely says is no reason to remove one.
+    pub fn is_over(&self, state: &JobState, trust: &Trust) -> bool {
+        state.is_proven_end(self.document(), trust)
     }
 
     pub(crate) fn document(&self) -> &Job {

@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use subrosa_protocol::{record::Record, refusal::Code};
+use subrosa_protocol::refusal::Code;
 use subrosa_transport::now_ms;
 use tokio::time::Instant;
 
@@ -116,12 +116,7 @@ impl Driver {
 
     /// How an end is reported: to whoever would lose a ticket by it, only with a record that proves it.
     fn ended(&self, state: JobState) -> JobError {
-        let (job, trust) = (self.launched.job(), self.client.trust.get());
-        let proven = |record: &String| {
-            Record::verify(record.as_bytes(), job.id(), job.worker(), &trust)
-                .is_ok_and(|verified| verified.record.event.name() == state.state)
-        };
-        if self.resumed && !state.record.as_ref().is_some_and(proven) {
+        if self.resumed && !state.is_proven_end(self.launched.job(), &self.client.trust.get()) {
             return JobError::Unproven { state: state.state };
         }
         cancel::ended(state)

@@ -272,10 +272,21 @@ async fn a_job_that_was_left_is_cancelled_with_its_ticket() {
     let (job, visitor) = office.leave(&["--recipient", RECIPIENT]).await;
     fs::copy(office.path("ticket"), office.path("copy")).unwrap();
     let identity = office.file("identity");
-    let said = office.with(&["cancel", "--ticket"], "ticket", &["--identity-file", &identity]).await;
-    assert_eq!((said.code, &said.json["state"]), (Some(0), &json!("cancelled")), "{}", said.stderr);
-    assert!(!office.path("ticket").exists());
+    let cancel = async |more: &[&str]| {
+        let opened = ["--identity-file", &identity];
+        let said = office.with(&["cancel", "--ticket"], "ticket", &[&opened, more].concat()).await;
+        assert_eq!((said.code, &said.json["state"]), (Some(0), &json!("cancelled")), "{}", said.stderr);
+        said.stderr
+    };
+    // A launcher may say so of any job.
+    assert!(cancel(&[]).await.contains("ticket stays: without --trust"));
     visitor.is_gone().await;
+    let strangers = office.trust_without("launcher");
+    let strangers = cancel(&["--trust", &strangers]).await;
+    assert!(strangers.contains("ticket stays: nobody who is trusted has signed"), "{strangers}");
+    assert!(office.path("ticket").exists());
+    assert_eq!(cancel(&["--trust", office.trust()]).await, "");
+    assert!(!office.path("ticket").exists());
     let said = office.result("copy", &[]).await;
     assert_eq!((said.error(), &said.json["job"]), ((Some(6), "job_failed"), &json!(job)));
     assert!(said.stderr.contains("cancelled"), "{}", said.stderr);
