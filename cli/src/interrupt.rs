@@ -1,10 +1,11 @@
 //! Ctrl-C and SIGTERM end a command in order: what it has begun is dropped, and so undone.
 
-use std::future::Future;
+use std::{future::Future, thread};
 
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
 };
 
 use crate::exit::{Exit, Failure};
@@ -22,6 +23,29 @@ pub(crate) async fn droppable<T>(command: impl Future<Output = Result<T, Failure
         done = command => done,
         told = told => Err(told),
     }
+}
+
+/// Does what keeps its thread, as a question or a second of computing, unless this process is told to end first. Whoever
+/// calls may be in a runtime already.
+pub(crate) fn unless_told<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let (done, waited) = oneshot::channel();
+    let either = async {
+        // Before anything is begun. From now on signals do not end this process by themselves.
+        let told = until_told()?;
+        // It is left behind when told: this program ends then.
+        thread::spawn(move || done.send(work()));
+        tokio::select! {
+            done = waited => done.map_err(|_| broken()),
+            told = told => Err(told),
+        }
+    };
+    thread::spawn(|| block_on(either)).join().unwrap_or_else(|_| Err(broken()))
+}
+
+fn broken() -> Failure {
+    Failure::because(Exit::Failure, "a thread of this program has panicked")
 }
 
 /// Completes when this process is told to end.

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     exit::{Exit, Failure},
-    prompt,
+    interrupt, prompt,
 };
 
 /// The cost of a guess at a passphrase, as a power of two: a second and 256 MiB.
@@ -39,7 +39,7 @@ pub(crate) struct What {
 }
 
 /// Whom something is sealed for. It is known before there is anything to seal.
-pub(crate) struct Lock(Vec<Box<dyn Recipient>>);
+pub(crate) struct Lock(Vec<Box<dyn Recipient + Send>>);
 
 /// Who opens what is sealed.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,8 @@ impl Lock {
 
     /// For each of these.
     pub(crate) fn recipients(recipients: &[age::x25519::Recipient]) -> Self {
-        let boxed = |recipient: &age::x25519::Recipient| Box::new(recipient.clone()) as Box<dyn Recipient>;
+        let boxed =
+            |recipient: &age::x25519::Recipient| Box::new(recipient.clone()) as Box<dyn Recipient + Send>;
         Self(recipients.iter().map(boxed).collect())
     }
 
@@ -73,7 +74,7 @@ impl Lock {
         if recipients.is_empty() {
             return Err(said(&"it has none"));
         }
-        Ok(Self(recipients.into_iter().map(|recipient| recipient as Box<dyn Recipient>).collect()))
+        Ok(Self(recipients))
     }
 
     /// The text as it is to be stored.
@@ -110,7 +111,7 @@ impl Unlock<'_> {
         let decryptor =
             decryptor.map_err(|_| said(&"it is no file in age's format that can be read here"))?;
         // What is inside is shorter than what is around it.
-        let unsealed = |reader: Result<_, DecryptError>| Ok(read(reader?, sealed.len())?);
+        let length = sealed.len();
         let text = match (self.identity_file, decryptor.is_scrypt()) {
             (None, false) => {
                 return Err(said(&"sealed for an age recipient: name its --identity-file"));
@@ -121,13 +122,18 @@ impl Unlock<'_> {
                 let parsed =
                     IdentityFile::from_buffer(identities.as_slice()).map_err(|error| said(&error))?;
                 let identities = parsed.into_identities().map_err(|error| said(&error))?;
-                unsealed(decryptor.decrypt(identities.iter().map(|identity| identity.as_ref())))
+                decrypted(decryptor, length, identities.iter().map(|identity| identity.as_ref()))
             }
             (None, true) => {
                 let passphrase = passphrase(self.passphrase_file, Asked::Known, what)?;
                 let mut identity = scrypt::Identity::new(passphrase);
                 identity.set_max_work_factor(MAX_WORK_FACTOR);
-                unsealed(decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)))
+                drop(decryptor);
+                // It takes a second or more.
+                interrupt::unless_told(move || {
+                    let decryptor = Decryptor::new(sealed.as_slice())?;
+                    decrypted(decryptor, length, std::iter::once(&identity as &dyn age::Identity))
+                })?
             }
         };
         text.map_err(|error| match error {
@@ -138,6 +144,14 @@ impl Unlock<'_> {
             error => said(&error),
         })
     }
+}
+
+fn decrypted<'a>(
+    decryptor: Decryptor<&[u8]>,
+    length: usize,
+    identities: impl Iterator<Item = &'a dyn age::Identity>,
+) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+    Ok(read(decryptor.decrypt(identities)?, length)?)
 }
 
 /// All there is, in one allocation that is wiped; less than `limit` bytes.

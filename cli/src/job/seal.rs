@@ -7,6 +7,7 @@ use subrosa_client::JobSecrets;
 
 use crate::{
     exit::Failure,
+    interrupt,
     sealed::{Lock, Unlock, What},
 };
 
@@ -49,7 +50,8 @@ impl Seal {
         } else {
             Lock::recipients(&self.recipient)
         };
-        lock.seal(&secrets.to_bytes(), &SECRETS)
+        let text = secrets.to_bytes();
+        interrupt::unless_told(move || lock.seal(&text, &SECRETS))?
     }
 }
 

@@ -28,6 +28,7 @@ mod lifecycle;
 mod outages;
 mod overtaken;
 mod policies;
+mod prompts;
 mod races;
 mod receipts;
 mod reload;
