@@ -177,6 +177,34 @@ fn rules_name_the_member() {
 }
 
 #[test]
+fn health_checks_are_off_unless_an_address_is_given() {
+    let health = |more: &str| Config::from_toml(&with(more)).unwrap().health;
+    let off = health("");
+    assert_eq!((off.listen, off.sample), (None, Duration::from_secs(10)));
+    assert_eq!(health("[health]\n"), off);
+    let on = health("[health]\nlisten = \"[::1]:0\"\nsample = \"100ms\"\n");
+    assert_eq!((on.listen, on.sample), (Some("[::1]:0".parse().unwrap()), Duration::from_millis(100)));
+    assert_eq!(health("[health]\nsample = \"1h\"\n").sample, Duration::from_secs(3600));
+    for (more, said) in [
+        ("listen = \"localhost:9090\"", "`health.listen` must be an address and a port"),
+        ("listen = \"127.0.0.1\"", "`health.listen` must be an address and a port"),
+        ("listen = \"127.0.0.1:65536\"", "`health.listen` must be an address and a port"),
+        ("listen = \"\"", "`health.listen` must be an address and a port"),
+        ("sample = \"99ms\"", "`health.sample` must be \"100ms\" to \"1h\""),
+        ("sample = \"3601s\"", "`health.sample` must be \"100ms\" to \"1h\""),
+    ] {
+        let refused = refusal(&with(&format!("[health]\n{more}\n")));
+        assert!(refused.starts_with(said), "{more}: {refused}");
+    }
+    for (more, said) in
+        [("listen = 9090", "line 7: invalid type"), ("port = 9090", "line 7: unknown field `port`")]
+    {
+        let refused = refusal(&with(&format!("[health]\n{more}\n")));
+        assert!(refused.starts_with(said), "{more}: {refused}");
+    }
+}
+
+#[test]
 fn relative_paths_begin_at_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("launcher.toml");

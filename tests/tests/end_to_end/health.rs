@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use subrosa::local::Plan;
 use subrosa_tests::{
     gate::{self, Gate},
-    lab::{Lab, guarded, patiently},
+    lab::{Lab, PATIENCE, guarded, patiently},
     metrics::Endpoint,
     processes::Running,
 };
@@ -112,6 +112,22 @@ async fn a_worker_that_drains_is_alive_and_takes_nothing_more() {
     assert_eq!(patiently(job.result::<u16>()).await.unwrap().value, 1);
     assert!(worker.ends().await.status.success());
     patiently(client.close()).await;
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_launcher_whose_workers_consumer_is_gone_is_not_ready_until_it_is_made_again() {
+    let lab = lab().await;
+    let (_launcher, endpoint) = launcher(&lab).await;
+    endpoint.until(200, "ready").await;
+    let connection = lab.connection().await;
+    let delete = format!("$JS.API.CONSUMER.DELETE.SUBROSA_QUEUE.{}", gate::WORKER);
+    connection.request(&delete, None, "".into(), PATIENCE).await.unwrap();
+    let said = format!("not ready: the server knows no queue of the worker {}", gate::WORKER);
+    endpoint.until(503, &said).await;
+    assert_eq!(endpoint.ask("GET", "/healthz").await.status, 200);
+    lab.set_up().await;
+    endpoint.until(200, "ready").await;
     lab.stop().await;
 }
 

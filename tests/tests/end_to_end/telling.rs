@@ -44,6 +44,9 @@ const JUNK: &str = "junk: what a stranger puts into a queue";
 const PASSPHRASE: &str = "passphrase of a ticket";
 /// Of a user of NATS.
 const PASSWORD: &str = "password-in-a-url";
+/// The same of one who has credentials: a token, and the seed of a key. The server here minds neither.
+const TOKEN: &str = "e30.VGhlIHRva2VuIG9mIGEgdXNlcg.c2lnbmF0dXJl";
+const SEED: &str = "SUANQDPB2RUOE4ETUA26CNX7FUKE5ZZKFCQIIW63OX225F2CO7UEXTM7ZY";
 
 /// What this test's own thread logs: the client library's part.
 #[derive(Clone, Default)]
@@ -106,7 +109,15 @@ impl Site {
         let plan = Plan { others: vec![teller::WORKER.to_owned()], launchers: 0, ..Plan::of(PROGRAM, []) };
         let lab = Lab::configured(plan, |lab, config| {
             impatient(config);
-            config.insert("nats".to_owned(), toml::toml! { url = (url(lab)) }.into());
+            let credentials = credentials(lab);
+            let text = format!(
+                "-----BEGIN NATS USER JWT-----\n{TOKEN}\n------END NATS USER JWT------\n\
+                 -----BEGIN USER NKEY SEED-----\n{SEED}\n------END USER NKEY SEED------\n"
+            );
+            fs::write(&credentials, text).unwrap();
+            let nats = toml::toml! { url = (url(lab))
+            credentials = credentials };
+            config.insert("nats".to_owned(), nats.into());
         });
         let lab = lab.await;
         let collector = Collector::new().await;
@@ -115,6 +126,7 @@ impl Site {
         let launcher = Logging::start(talkative(command, &collector), "launcher ready").await;
         let mut command = lab.worker_command(teller::WORKER, GATED);
         command.arg(teller::WORKER).env("SUBROSA_NATS_URL", url(&lab));
+        command.env("SUBROSA_NATS_CREDS", credentials(&lab));
         let worker = Logging::start(talkative(command, &collector), "worker ready").await;
         Self { lab, collector, launcher, worker }
     }
@@ -134,6 +146,7 @@ impl Site {
             .args(["run", teller::WORKER, "--quiet", "--nats", &url(&self.lab), "--options", &options])
             .args(["--payload", &payload.to_string(), "--trust"])
             .arg(self.lab.local.trust_file())
+            .args(["--creds", &credentials(&self.lab)])
             .args(more)
             .stdin(Stdio::null());
         let output = patiently(talkative(command, &self.collector).output()).await.unwrap();
@@ -175,6 +188,11 @@ impl Site {
 /// Where the server is, and as whom to connect: it asks nobody.
 fn url(lab: &Lab) -> String {
     lab.url().replacen("://", &format!("://somebody:{PASSWORD}@"), 1)
+}
+
+/// A file with credentials, for all but the client in this process.
+fn credentials(lab: &Lab) -> String {
+    lab.local.trust_file().with_file_name("user.creds").to_str().unwrap().to_owned()
 }
 
 /// Has a program log all that it can, and export its traces.
@@ -308,8 +326,8 @@ async fn logs_and_traces_hold_nothing_that_is_sealed() {
     assert!(find(&exported, b"subrosa-launcher").is_some());
     let heard = [said, exported].concat();
     let texts = [
-        OPTIONS, PAYLOAD, STATUS, REFUSAL, JUNK, PASSPHRASE, PASSWORD, PARAMETERS, LOG, PROGRESS, RESULT,
-        FAILURE, PANIC, LEAK,
+        OPTIONS, PAYLOAD, STATUS, REFUSAL, JUNK, PASSPHRASE, PASSWORD, TOKEN, SEED, PARAMETERS, LOG,
+        PROGRESS, RESULT, FAILURE, PANIC, LEAK,
     ];
     for secret in texts {
         assert_eq!(find(&heard, secret.as_bytes()), None, "{secret}");
