@@ -83,7 +83,8 @@ impl Settings {
 /// Clients: two at the server, and two that can be cut off from it.
 async fn clients(site: &Site) -> Vec<Client> {
     let mut timing = Timing::default();
-    timing.admission = PATIENCE;
+    // Hardly anybody is there for longer than a moment.
+    timing.admission = SETTLED;
     timing.status = Duration::from_secs(2);
     timing.settle = Duration::from_secs(2);
     timing.close = SETTLED;
