@@ -7,10 +7,6 @@ use subrosa_protocol::{id::WorkerName, subject::Namespace};
 
 use crate::config::{Config, Placement, Storage, Stream};
 
-/// What nobody reads through for so long is removed by the server. Whoever may read the records may make consumers, also
-/// durable ones, and an auditor may remove none.
-const FORGOTTEN: Duration = Duration::from_secs(300);
-
 /// A stream or consumer, and the settings that it has to have.
 pub(super) struct Wanted {
     /// What it is called in messages.
@@ -47,7 +43,6 @@ pub(super) fn wanted(config: &Config) -> Vec<Wanted> {
             json!({
                 "retention": "limits", "max_msgs_per_subject": -1, "discard": "new",
                 "deny_delete": true, "deny_purge": true, "allow_direct": true,
-                "consumer_limits": { "inactive_threshold": nanoseconds(FORGOTTEN) },
             }),
         ),
         stream(

@@ -12,7 +12,7 @@ use subrosa_launcher::Config;
 use subrosa_tests::{
     checkpoint::Checkpoint,
     gate::{self, Gate},
-    lab::{PATIENCE, patiently, serve},
+    lab::{patiently, serve},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -311,34 +311,6 @@ async fn every_role_does_all_of_its_work_with_its_rights() {
     }
     launcher.stop().await;
     assert_eq!(deployment.violations(), [""; 0]);
-    deployment.stop().await;
-}
-
-#[tokio::test]
-async fn what_an_auditor_leaves_behind_the_server_removes() {
-    let deployment = Deployment::new().await;
-    deployment.set_up().await;
-    let auditor = deployment.connect("auditor").connect().await.unwrap();
-    let longest = 300_000_000_000_u64;
-    let make = async |name: &str, config: Value| {
-        let mut config = config;
-        config["name"] = name.into();
-        config["deliver_policy"] = "all".into();
-        config["ack_policy"] = "none".into();
-        let asked = json!({ "stream_name": "SUBROSA_RECORDS", "config": config }).to_string();
-        let subject = format!("$JS.API.CONSUMER.CREATE.SUBROSA_RECORDS.{name}");
-        let answer = auditor.request(&subject, None, asked.into(), PATIENCE).await.unwrap();
-        serde_json::from_slice::<Value>(&answer.payload).unwrap()
-    };
-    for (name, config) in [("durable", json!({ "durable_name": "durable" })), ("passing", json!({}))] {
-        let made = make(name, config.clone()).await;
-        assert!(made["config"]["inactive_threshold"].as_u64().unwrap() <= longest, "{name}: {made}");
-        let mut longer = config;
-        longer["inactive_threshold"] = (longest + 1).into();
-        let refused = make(name, longer).await;
-        assert_eq!(refused["error"]["err_code"], 10153, "{name}: {refused}");
-    }
-    drop(auditor);
     deployment.stop().await;
 }
 
