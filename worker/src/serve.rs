@@ -176,7 +176,10 @@ async fn run(
         Some(address) => Some(Endpoint::listen(address, health.clone(), registry).await?),
         None => None,
     };
-    let connection = config.nats.connect().await?;
+    let connection = tokio::select! {
+        connection = config.nats.connect() => connection?,
+        () = draining.cancelled() => return single::given_up(config.one_job.as_ref()),
+    };
     numbers.nats.connected(&connection);
     let (renewed, renewal) = (connection.clone(), config.renewal);
     let _renewing = AbortOnDropHandle::new(tokio::spawn(async move {

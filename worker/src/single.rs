@@ -27,6 +27,11 @@ fn not_closed(reason: &str) -> Error {
     Error::NotClosed { reason: reason.to_owned() }
 }
 
+/// What a process says that was told to end before it could begin: a job is not closed by that.
+pub(crate) fn given_up(one: Option<&OneJob>) -> Result<(), Error> {
+    one.map_or(Ok(()), |_| Err(not_closed("this process was told to end before it was connected")))
+}
+
 impl<'a> Given<'a> {
     /// Reads the job's last record.
     pub(crate) async fn new(process: &Shared, one: &'a OneJob) -> Result<Self, Error> {

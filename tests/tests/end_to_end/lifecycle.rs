@@ -79,6 +79,14 @@ async fn a_worker_that_is_idle_ends_at_once() {
         worker.signal(end);
         let ended = worker.ends().await;
         assert!(ended.status.success(), "{end:?}: {}", ended.text());
+        // Also where it has nobody to work for yet.
+        let mut worker = lab.worker_command(gate::WORKER, GATED);
+        worker.env("SUBROSA_NATS_URL", "nats://127.0.0.1:1");
+        let mut worker = Running::start(worker);
+        worker.says("no NATS server answers").await;
+        worker.signal(end);
+        let ended = worker.ends().await;
+        assert!(ended.status.success(), "{end:?}: {}", ended.text());
     }
     lab.stop().await;
 }
