@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use subrosa_transport::now_ms;
 
-use crate::python;
+use crate::{python, skipped::skipped};
 
 /// An hour, in milliseconds.
 pub const HOUR_MS: u64 = 3_600_000;
@@ -52,7 +52,7 @@ impl Shift {
     /// It comes with the packages for Python, made below `target`. None where it is of no use, which is said loudly.
     pub fn load(target: &Path) -> Option<Self> {
         if !cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
-            eprintln!("\nSKIPPED: the library for it is for Linux with glibc on x86-64 only\n");
+            skipped("the library for other clocks is for Linux with glibc on x86-64 only");
             return None;
         }
         let library = python::packaged(target, "libfaketime", "vendor/libfaketime/src/libfaketime.so.1");

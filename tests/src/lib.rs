@@ -13,6 +13,7 @@
 //! | [`container`] | a nats-server in a container |
 //! | [`raw`] | requests to a launcher as bytes, good and bad |
 //! | [`runs`] | how often functions have run |
+//! | [`skipped`] | what is said of a test that this machine cannot run |
 //! | [`start`] | how long a job waits for its worker |
 //! | [`gate`] | a worker's function that waits until the test lets it go on |
 //! | [`teller`] | a worker's function that says a lot, sealed, and ends in every way |
@@ -47,5 +48,6 @@ pub mod python;
 pub mod raw;
 pub mod relay;
 pub mod runs;
+pub mod skipped;
 pub mod start;
 pub mod teller;

@@ -19,7 +19,10 @@ use subrosa_protocol::{
     record::{Event, Reason, Record},
     subject::Namespace,
 };
-use subrosa_tests::lab::{Lab, fresh_key, patiently};
+use subrosa_tests::{
+    lab::{Lab, fresh_key, patiently},
+    skipped::skipped,
+};
 use tempfile::TempDir;
 
 use crate::PROGRAM;
@@ -202,7 +205,7 @@ fn a_hostile_label_stays_text_in_a_browser() {
     assert!(!source.contains("<script") && !source.contains("<img") && !source.contains('\u{202e}'));
 
     let Some(seen) = chromium(&page, &["--dump-dom"]) else {
-        eprintln!("SKIPPED: there is no `chromium` on this machine; the page was not seen in a browser");
+        skipped("there is no `chromium` on this machine; the page was not seen in a browser");
         return;
     };
     let (dom, log) = (String::from_utf8(seen.stdout).unwrap(), String::from_utf8_lossy(&seen.stderr));

@@ -23,6 +23,7 @@ use subrosa_tests::{
     lab::{Lab, PATIENCE, fresh_key, guarded},
     processes::{Ended, Running},
     raw::ask_once,
+    skipped::skipped,
 };
 use subrosa_transport::Connect;
 use tempfile::TempDir;
@@ -232,7 +233,7 @@ async fn a_server_that_was_started_without_jetstream_is_named_as_such() {
     let program = fs::read_link(format!("/proc/{}/exe", server.pid().unwrap())).unwrap();
     server.stop().await.unwrap();
     if !program.ends_with("nats-server") {
-        eprintln!("\nSKIPPED: the nats-server of the tests is no program of this machine\n");
+        skipped("the nats-server of the tests is no program of this machine");
         return;
     }
     let mut command = guarded(PROGRAM, program.to_str().unwrap());

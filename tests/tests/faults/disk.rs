@@ -19,7 +19,10 @@ use subrosa_client::{Client, LaunchError, Timing};
 use subrosa_launcher::Guard;
 use subrosa_protocol::id::JobId;
 use subrosa_protocol::refusal::Code;
-use subrosa_tests::lab::{Lab, PATIENCE, fresh_key, patiently};
+use subrosa_tests::{
+    lab::{Lab, PATIENCE, fresh_key, patiently},
+    skipped::skipped,
+};
 use subrosa_transport::Connection;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -250,7 +253,7 @@ async fn jobs_survive_a_full_server() {
 #[tokio::test]
 async fn jobs_survive_a_full_disk() {
     let Some(disk) = Disk::new() else {
-        println!("SKIPPED: this user may not mount a file system to fill it");
+        skipped("this user may not mount a file system to fill it");
         return;
     };
     let server = server("", disk.0.path()).await;
