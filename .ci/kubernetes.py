@@ -69,6 +69,9 @@ def main():
                 kubernetes_validate.validate(one, version, strict=True)
         if kind in ("Deployment", "Job"):
             check_pod(one["spec"]["template"]["spec"])
+        if kind == "Job":
+            # It cannot be changed. One that stayed would be in the way of the next `kubectl apply`.
+            assert one["spec"]["ttlSecondsAfterFinished"] <= 600
         print(f"{name}: {kind} {one['metadata']['name']}")
     assert len(found) >= 10, "most of it is missing"
     check_names(found)
