@@ -10,14 +10,12 @@ use testcontainers::{
     bollard::{
         Docker,
         models::{EndpointSettings, NetworkConnectRequest},
-        query_parameters::RemoveImageOptions,
     },
     core::{IntoContainerPort as _, WaitFor, client::docker_client_instance},
     runners::{AsyncBuilder as _, AsyncRunner as _},
 };
-use tokio::sync::Mutex;
 
-use crate::lab::patiently;
+use crate::{image::Image, lab::patiently};
 
 /// If this environment variable is `container`, every [`Lab`](crate::lab::Lab) is on a container.
 pub const VARIABLE: &str = "SUBROSA_TEST_NATS";
@@ -27,14 +25,13 @@ pub const VARIABLE: &str = "SUBROSA_TEST_NATS";
 const BUILT: (&str, &str) = ("subrosa-tests-nats-server", "2.12.8");
 const DOCKERFILE: &str = "FROM scratch\nCOPY nats-server /nats-server\nENTRYPOINT [\"/nats-server\"]\n";
 
-/// One image is built at a time.
-static BUILDING: Mutex<()> = Mutex::const_new(());
-
 /// A server in a container of its own.
 pub struct Nats {
     container: ContainerAsync<GenericImage>,
     url: String,
     engine: Docker,
+    /// What was built here.
+    built: Option<Image>,
 }
 
 impl Nats {
@@ -51,9 +48,9 @@ impl Nats {
         let engine = docker_client_instance().await.ok()?;
         patiently(engine.ping()).await.ok()?;
         let (name, tag) = server::IMAGE.split_once(':').unwrap();
-        let image = match engine.inspect_image(server::IMAGE).await {
-            Ok(_) => GenericImage::new(name, tag),
-            Err(_) => build(&engine, program.into()).await,
+        let (image, built) = match engine.inspect_image(server::IMAGE).await {
+            Ok(_) => (GenericImage::new(name, tag), None),
+            Err(_) => (GenericImage::new(BUILT.0, BUILT.1), Some(build(&engine, program.into()).await)),
         };
         let image = image
             .with_exposed_port(4222.tcp())
@@ -62,7 +59,7 @@ impl Nats {
         let container = patiently(image.start()).await.unwrap();
         let host = container.get_host().await.unwrap();
         let port = container.get_host_port_ipv4(4222).await.unwrap();
-        Some(Self { container, url: format!("nats://{host}:{port}"), engine })
+        Some(Self { container, url: format!("nats://{host}:{port}"), engine, built })
     }
 
     /// The server's URL.
@@ -87,27 +84,29 @@ impl Nats {
         self.container.rm().await.unwrap();
     }
 
-    /// Removes the container, and the image if it was built here.
-    pub async fn remove_image(self) {
-        let engine = self.engine.clone();
+    /// Removes the container, and the image if it was built here and nobody else uses it.
+    pub async fn remove_image(mut self) {
+        let built = self.built.take();
         self.stop().await;
-        let (name, tag) = BUILT;
-        // It is not there if the engine has the image `nats`.
-        let _ = engine.remove_image(&format!("{name}:{tag}"), None::<RemoveImageOptions>, None).await;
+        if let Some(image) = built {
+            // Another program's tests may use it, too.
+            let _ = image.remove().await;
+        }
     }
 }
 
-/// Builds an image with nothing in it but the pinned nats-server, which needs nothing else.
-async fn build(engine: &Docker, program: PathBuf) -> GenericImage {
+/// Builds an image with nothing in it but the pinned nats-server, which needs nothing else, unless it was kept.
+async fn build(engine: &Docker, program: PathBuf) -> Image {
     let (name, tag) = BUILT;
-    let _one = BUILDING.lock().await;
-    if engine.inspect_image(&format!("{name}:{tag}")).await.is_ok() {
-        return GenericImage::new(name, tag);
-    }
-    let image = GenericBuildableImage::new(name, tag)
-        .with_dockerfile_string(DOCKERFILE)
-        .with_file(pinned_server(program).await, "nats-server");
-    patiently(image.build_image()).await.unwrap()
+    let build = async |kept: &str| {
+        if engine.inspect_image(kept).await.is_err() {
+            let image = GenericBuildableImage::new(name, tag)
+                .with_dockerfile_string(DOCKERFILE)
+                .with_file(pinned_server(program).await, "nats-server");
+            let _: GenericImage = patiently(image.build_image()).await.unwrap();
+        }
+    };
+    Image::share(engine, format!("{name}:{tag}"), build).await
 }
 
 /// Where the pinned nats-server lies: it is started for a moment, to be asked.

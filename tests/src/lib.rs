@@ -11,6 +11,8 @@
 //! | [`eavesdropper`] | everything that the broker carries, and what can be found in it |
 //! | [`flood`] | bad launch requests, as many and as fast as one likes |
 //! | [`container`] | a nats-server in a container |
+//! | [`image`] | an image that tests share |
+//! | [`launcher`] | a launcher in the test's own process |
 //! | [`raw`] | requests to a launcher as bytes, good and bad |
 //! | [`runs`] | how often functions have run |
 //! | [`skipped`] | what is said of a test that this machine cannot run |
@@ -40,7 +42,9 @@ pub mod container;
 pub mod eavesdropper;
 pub mod flood;
 pub mod gate;
+pub mod image;
 pub mod lab;
+pub mod launcher;
 pub mod memory;
 pub mod metrics;
 pub mod processes;

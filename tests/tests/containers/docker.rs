@@ -1,12 +1,6 @@
 //! Workers in containers of their own, on a real engine.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{path::Path, sync::Arc};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -29,7 +23,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::site::{Site, containers, is_running};
+use crate::{
+    site::{Site, containers, is_running},
+    successor,
+};
 
 /// The engine of the tests, where its socket is.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -246,26 +243,11 @@ async fn a_container_that_is_killed_by_hand_has_a_successor() {
     let worker = ["subrosa", "internal", "worker", "create-proof"];
     let launcher = site.run(&site.configure("create-proof", &worker, toml::Table::new())).await.unwrap();
     let client = site.lab.client().await;
-    let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
-    let first_time = AtomicBool::new(true);
-    let job = client.job("create-proof").options_value(Options { label: "again".to_owned() });
-    let job = job.payload(move |_| {
-        let (asked, is_first) = (asked.clone(), first_time.swap(false, Ordering::Relaxed));
-        async move {
-            asked.send(()).unwrap();
-            if is_first {
-                std::future::pending::<()>().await;
-            }
-            Ok(Payload { value: 77 })
-        }
-    });
-    let job = job.launch().await.unwrap();
-    patiently(asks.recv()).await.unwrap();
-    let first = site.until_one_runs().await.id.unwrap();
-    site.engine.kill_container(&first, None).await.unwrap();
-    let outcome = patiently(job.result::<Proof>()).await.unwrap();
-    create_proof::verify(&outcome.value, "again").unwrap();
-    assert_eq!(outcome.attempt, 2);
+    let kill = async || {
+        let first = site.until_one_runs().await.id.unwrap();
+        site.engine.kill_container(&first, None).await.unwrap();
+    };
+    successor::proves(&client, kill).await;
     patiently(client.close()).await;
     site.until_containers(0).await;
     launcher.stop().await;

@@ -2,18 +2,15 @@
 //! these tests, with the libraries that those need, as they are not static.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use futures_util::TryStreamExt as _;
-use subrosa_tests::{container::pinned_server, lab::PATIENCE};
-use testcontainers::bollard::{
-    Docker, body_full,
-    query_parameters::{BuildImageOptionsBuilder, RemoveImageOptions},
-};
+use subrosa_tests::{container::pinned_server, image::Image, lab::PATIENCE};
+use testcontainers::bollard::{Docker, body_full, query_parameters::BuildImageOptionsBuilder};
 
 use crate::PROGRAM;
 
@@ -26,70 +23,72 @@ pub(crate) fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").canonicalize().unwrap()
 }
 
-/// Images of one test.
-pub(crate) struct Images {
-    engine: Docker,
-    mark: String,
-    built: Vec<String>,
-}
+/// Images of ours, which the tests of this program share.
+pub(crate) struct Images(BTreeMap<&'static str, Image>);
 
 impl Images {
-    /// Builds these. `mark` begins their names.
-    pub(crate) async fn build(engine: &Docker, mark: &str, names: &[&str]) -> Self {
-        let mut images = Self { engine: engine.clone(), mark: mark.to_owned(), built: Vec::new() };
+    /// Builds what nobody has built yet.
+    pub(crate) async fn build(engine: &Docker, names: &[&'static str]) -> Self {
+        let mut images = BTreeMap::new();
         for name in names {
-            images.add(name).await;
+            let build = async |tag: &str| context(name).await.build(engine, tag).await;
+            images.insert(*name, Image::share(engine, shared(name), build).await);
         }
-        images
+        Self(images)
     }
 
     /// The name of an image.
     pub(crate) fn name(&self, image: &str) -> String {
-        format!("{}-{image}", self.mark)
-    }
-
-    async fn add(&mut self, name: &str) {
-        let context = Context::new();
-        let dockerfile = fs::read_to_string(deploy().join(format!("images/{name}.Dockerfile"))).unwrap();
-        fs::write(context.at("Dockerfile"), last_stage(&dockerfile)).unwrap();
-        let (folder, program, path) = match name {
-            "cli" => ("cli", "subrosa", PROGRAM),
-            "nats" | "launcher" => ("launcher", "subrosa-launcher", LAUNCHER),
-            "create-proof" => ("create-proof", "create-proof", CREATE_PROOF),
-            "client" => ("client", "request-proof", REQUEST_PROOF),
-            other => panic!("there is no image {other}"),
-        };
-        context.add_program(path, &format!("{folder}/{program}"));
-        context.add_libraries(&[path.into()], folder);
-        let volumes: &[&str] = match name {
-            "nats" => &["data"],
-            "cli" => &[
-                "trust",
-                "users",
-                "keys/authority",
-                "keys/admin",
-                "keys/launcher",
-                "keys/create-proof",
-                "keys/echo",
-                "keys/client",
-            ],
-            _ => &[],
-        };
-        for volume in volumes {
-            fs::create_dir_all(context.at(&format!("volumes/{name}/{volume}"))).unwrap();
-        }
-        if name == "nats" {
-            context.add(&pinned_server(PROGRAM.into()).await, "nats/nats-server");
-        }
-        context.build(&self.engine, &self.name(name)).await;
-        self.built.push(self.name(name));
+        self.0[image].name().to_owned()
     }
 
     pub(crate) async fn remove(self) {
-        for name in self.built {
-            self.engine.remove_image(&name, None::<RemoveImageOptions>, None).await.unwrap();
+        for image in self.0.into_values() {
+            image.remove().await.unwrap();
         }
     }
+}
+
+/// What the image is called that this program's tests share.
+pub(crate) fn shared(name: &str) -> String {
+    format!("subrosa-tests-{}-{name}", std::process::id())
+}
+
+/// What `deploy/prebuilt` would build this image from.
+async fn context(name: &str) -> Context {
+    let context = Context::new();
+    let dockerfile = fs::read_to_string(deploy().join(format!("images/{name}.Dockerfile"))).unwrap();
+    fs::write(context.at("Dockerfile"), last_stage(&dockerfile)).unwrap();
+    let (folder, program, path) = match name {
+        "cli" => ("cli", "subrosa", PROGRAM),
+        "nats" | "launcher" => ("launcher", "subrosa-launcher", LAUNCHER),
+        "create-proof" => ("create-proof", "create-proof", CREATE_PROOF),
+        "client" => ("client", "request-proof", REQUEST_PROOF),
+        other => panic!("there is no image {other}"),
+    };
+    context.add_program(path, &format!("{folder}/{program}"));
+    context.add_libraries(&[path.into()], folder);
+    let volumes: &[&str] = match name {
+        "nats" => &["data"],
+        "cli" => &[
+            "trust",
+            "users",
+            "keys/authority",
+            "keys/admin",
+            "keys/launcher",
+            "keys/create-proof",
+            "keys/echo",
+            "keys/client",
+        ],
+        _ => &[],
+    };
+    for volume in volumes {
+        fs::create_dir_all(context.at(&format!("volumes/{name}/{volume}"))).unwrap();
+    }
+    if name == "nats" {
+        context.add(&pinned_server(PROGRAM.into()).await, "nats/nats-server");
+    }
+    context
 }
 
 /// What an image is built from.

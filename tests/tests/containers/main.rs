@@ -11,6 +11,7 @@ mod docker;
 mod images;
 mod site;
 mod stack;
+mod successor;
 
 use subrosa::local::{Backend, Example, Plan};
 use subrosa_examples::create_proof::{self, Options, Payload, Proof};

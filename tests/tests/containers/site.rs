@@ -7,44 +7,37 @@ use std::{
 };
 
 use subrosa::local::Plan;
-use subrosa_launcher::{Config, Error, Guard, Launcher};
+use subrosa_launcher::{Config, Error};
 use subrosa_tests::{
     container::Nats,
+    image::Image,
     lab::{Lab, patiently},
+    launcher::InProcess,
 };
 use testcontainers::{
     bollard::{
         Docker,
         models::{ContainerInspectResponse, NetworkCreateRequest},
-        query_parameters::{ListContainersOptions, RemoveImageOptions},
+        query_parameters::{ListContainersOptions, RemoveImageOptions, TagImageOptionsBuilder},
     },
     core::client::docker_client_instance,
 };
-use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::{PROGRAM, images::Context};
+use crate::{
+    PROGRAM,
+    images::{self, Context},
+};
 
 /// A server in a container, a network that reaches it alone, and an image with the example workers.
 pub(crate) struct Site {
     pub(crate) lab: Lab,
     pub(crate) engine: Docker,
     pub(crate) network: String,
+    /// The site's own name for the image that all share.
     pub(crate) image: String,
+    shared: Image,
     /// Where the server is in the network that all containers have by default.
     pub(crate) elsewhere: String,
-}
-
-/// A launcher in the test's own process.
-pub(crate) struct Running {
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<()>,
-}
-
-impl Running {
-    pub(crate) async fn stop(self) {
-        let _ = self.stop.send(());
-        patiently(self.served).await.unwrap();
-    }
 }
 
 impl Site {
@@ -60,9 +53,13 @@ impl Site {
         let network = NetworkCreateRequest { name: mark.clone(), internal: Some(true), ..Default::default() };
         engine.create_network(network).await.unwrap();
         let elsewhere = nats.join(&mark, "nats").await;
-        let image = image(&engine, &mark).await;
+        let build = async |name: &str| context().build(&engine, name).await;
+        let shared = Image::share(&engine, images::shared("site"), build).await;
+        let tag = TagImageOptionsBuilder::default().repo(&mark).tag("latest").build();
+        engine.tag_image(shared.name(), Some(tag)).await.unwrap();
+        let image = format!("{mark}:latest");
         let plan = Plan { launchers: 0, others: vec![worker.to_owned()], ..Plan::of(PROGRAM, []) };
-        Some(Self { lab: Lab::on(nats, plan).await, engine, network: mark, image, elsewhere })
+        Some(Self { lab: Lab::on(nats, plan).await, engine, network: mark, image, shared, elsewhere })
     }
 
     /// The launchers' configuration with the worker in containers: with this command, and further members.
@@ -85,13 +82,8 @@ impl Site {
         Config::from_file(self.lab.local.launcher_config()).unwrap()
     }
 
-    pub(crate) async fn run(&self, config: &Config) -> Result<Running, Error> {
-        let launcher = Launcher::start(config, &Guard::new(PROGRAM.into())).await?;
-        let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(launcher.serve(async move {
-            let _ = stopped.await;
-        }));
-        Ok(Running { stop, served })
+    pub(crate) async fn run(&self, config: &Config) -> Result<InProcess, Error> {
+        InProcess::start(config, PROGRAM).await
     }
 
     /// What is left to be seen of the site's workers, running or not.
@@ -125,19 +117,20 @@ impl Site {
         .await
     }
 
+    /// Removes it under the site's own name: others go on using it.
     pub(crate) async fn remove_image(&self) {
-        let forced = RemoveImageOptions { force: true, ..Default::default() };
-        self.engine.remove_image(&self.image, Some(forced), None).await.unwrap();
+        self.engine.remove_image(&self.image, None::<RemoveImageOptions>, None).await.unwrap();
     }
 
     /// Stops and removes everything.
     pub(crate) async fn stop(self) {
         assert_eq!(self.containers().await, [], "a container is left");
-        let Self { lab, engine, network, image, .. } = self;
+        let Self { lab, engine, network, image, shared, .. } = self;
         lab.stop_all_but_container().await.unwrap().remove_image().await;
         engine.remove_network(&network).await.unwrap();
         // A test may have removed it.
         let _ = engine.remove_image(&image, None::<RemoveImageOptions>, None).await;
+        shared.remove().await.unwrap();
     }
 }
 
@@ -161,8 +154,8 @@ pub(crate) async fn containers(engine: &Docker, network: &str) -> Vec<ContainerI
     found
 }
 
-/// An image with the programs that these tests run, and the libraries that those need.
-async fn image(engine: &Docker, name: &str) -> String {
+/// For an image with the programs that these tests run, and the libraries that those need.
+fn context() -> Context {
     let context = Context::new();
     fs::write(context.at("Dockerfile"), "FROM scratch\nCOPY root /\nENV PATH=/bin\n").unwrap();
     context.add_program(PROGRAM, "root/bin/subrosa");
@@ -174,7 +167,5 @@ async fn image(engine: &Docker, name: &str) -> String {
         programs.push(path);
     }
     context.add_libraries(&programs, "root");
-    let name = format!("{name}:latest");
-    context.build(engine, &name).await;
-    name
+    context
 }

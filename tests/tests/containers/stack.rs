@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::fs::MetadataExt as _,
     path::Path,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -25,9 +25,11 @@ use testcontainers::{
     },
     runners::AsyncRunner as _,
 };
-use tokio::sync::mpsc;
 
-use crate::images::{Images, deploy};
+use crate::{
+    images::{Images, deploy},
+    successor,
+};
 
 /// Where the engine listens, if it is on this machine.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -46,7 +48,7 @@ queued_age = "1s"
 
 struct Stack {
     engine: Docker,
-    /// The name of the network, and the beginning of all others.
+    /// The name of the network, and the beginning of the volumes'.
     mark: String,
     images: Images,
     directory: tempfile::TempDir,
@@ -56,7 +58,7 @@ struct Stack {
 
 impl Stack {
     /// With NATS and everybody's keys. None, and a word about it, where no Docker engine answers.
-    async fn new(images: &[&str]) -> Option<Self> {
+    async fn new(images: &[&'static str]) -> Option<Self> {
         let engine = match docker_client_instance().await {
             Ok(engine) if patiently(engine.ping()).await.is_ok() => engine,
             _ => {
@@ -66,7 +68,7 @@ impl Stack {
         };
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let mark = format!("subrosa-stack-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let images = Images::build(&engine, &mark, &[&["cli", "nats", "launcher"], images].concat()).await;
+        let images = Images::build(&engine, &[&["cli", "nats", "launcher"], images].concat()).await;
         let network = NetworkCreateRequest { name: mark.clone(), internal: Some(true), ..Default::default() };
         engine.create_network(network).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -257,28 +259,12 @@ async fn our_images_run_jobs_and_a_worker_that_is_killed_by_hand_has_a_successor
     let app = environment(app, "_INBOX_client").with_env_var("SUBROSA_REPLY_TOKEN", "FirstClientsToken");
     stack.run(app).await;
 
-    // The first worker is killed while it waits for the payload, which only the second one gets.
     let client = stack.client().await;
-    let (asked, mut asks) = mpsc::unbounded_channel();
-    let job = client.job("create-proof").options_value(Options { label: "again".to_owned() });
-    let first_time = AtomicBool::new(true);
-    let job = job.payload(move |_| {
-        let (asked, is_first) = (asked.clone(), first_time.swap(false, Ordering::Relaxed));
-        async move {
-            asked.send(()).unwrap();
-            if is_first {
-                std::future::pending::<()>().await;
-            }
-            Ok(Payload { value: 77 })
-        }
-    });
-    let job = job.launch().await.unwrap();
-    patiently(asks.recv()).await.unwrap();
-    stack.engine.kill_container(&first, None::<KillContainerOptions>).await.unwrap();
-    stack.start_worker().await;
-    let outcome = patiently(job.result::<Proof>()).await.unwrap();
-    create_proof::verify(&outcome.value, "again").unwrap();
-    assert_eq!(outcome.attempt, 2);
+    let kill = async || {
+        stack.engine.kill_container(&first, None::<KillContainerOptions>).await.unwrap();
+        stack.start_worker().await;
+    };
+    successor::proves(&client, kill).await;
     patiently(client.close()).await;
     stack.is_discreet().await;
     stack.stop().await;

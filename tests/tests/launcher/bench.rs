@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rand::SeedableRng as _;
 use serde_json::{Value, json};
 use subrosa::local::{Local, Plan};
-use subrosa_launcher::{Config, Guard, Launcher};
+use subrosa_launcher::Config;
 use subrosa_protocol::{
     encoding::b64u,
     hpke::RecipientKey,
@@ -17,9 +17,12 @@ use subrosa_protocol::{
     record::{Event, Record},
     subject::{Namespace, Service},
 };
-use subrosa_tests::lab::{Lab, PATIENCE, patiently};
+use subrosa_tests::{
+    lab::{Lab, PATIENCE, patiently},
+    launcher::InProcess,
+};
 use subrosa_transport::{Commit, Connection, History, Message, Stored, now_ms};
-use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
+use tokio::time::Instant;
 
 use crate::PROGRAM;
 
@@ -37,12 +40,6 @@ pub(crate) struct Made {
     pub(crate) cancel: [u8; 32],
     pub(crate) close: [u8; 32],
     pub(crate) reply: String,
-}
-
-/// A launcher in the test's own process, for a configuration of the test's own.
-pub(crate) struct Running {
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<()>,
 }
 
 pub(crate) fn echo() -> WorkerName {
@@ -74,13 +71,8 @@ impl Bench {
     }
 
     /// A launcher with this configuration.
-    pub(crate) async fn run(&self, config: Config) -> Running {
-        let launcher = Launcher::start(&config, &Guard::new(PROGRAM.into())).await.unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(launcher.serve(async move {
-            let _ = stopped.await;
-        }));
-        Running { stop, served }
+    pub(crate) async fn run(&self, config: Config) -> InProcess {
+        InProcess::start(&config, PROGRAM).await.unwrap()
     }
 
     /// Sends a request until somebody answers.
@@ -177,14 +169,6 @@ impl Bench {
     pub(crate) async fn last(&self, job: &JobId) -> Stored {
         let deadline = Instant::now() + PATIENCE;
         self.history.last(&echo(), job, deadline).await.unwrap().unwrap()
-    }
-}
-
-impl Running {
-    /// Ends it gracefully.
-    pub(crate) async fn stop(self) {
-        let _ = self.stop.send(());
-        patiently(self.served).await.unwrap();
     }
 }
 

@@ -10,10 +10,10 @@ use subrosa::server::{self, Options, Server};
 use subrosa_client::{Client, ClientError, Connect as Connecting, Trust};
 use subrosa_launcher::{Config, Guard, Launcher, setup};
 use subrosa_protocol::identity::file;
-use subrosa_tests::lab::patiently;
+use subrosa_tests::{lab::patiently, launcher::InProcess};
 use subrosa_transport::Connect;
 use subrosa_worker::{Failure, serve_with};
-use tokio::{process::Command, sync::oneshot, task::JoinHandle};
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::PROGRAM;
@@ -41,19 +41,6 @@ pub(crate) struct Deployment {
     pub(crate) server: Server,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) trust: Trust,
-}
-
-/// A launcher in the test's own process.
-pub(crate) struct Running {
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<()>,
-}
-
-impl Running {
-    pub(crate) async fn stop(self) {
-        let _ = self.stop.send(());
-        patiently(self.served).await.unwrap();
-    }
 }
 
 impl Deployment {
@@ -193,13 +180,8 @@ impl Deployment {
         launcher.map(drop).unwrap_err()
     }
 
-    pub(crate) async fn run(&self, config: &Config) -> Running {
-        let launcher = Launcher::start(config, &Guard::new(PROGRAM.into())).await.unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(launcher.serve(async move {
-            let _ = stopped.await;
-        }));
-        Running { stop, served }
+    pub(crate) async fn run(&self, config: &Config) -> InProcess {
+        InProcess::start(config, PROGRAM).await.unwrap()
     }
 
     pub(crate) async fn stop(self) {
