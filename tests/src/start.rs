@@ -48,8 +48,8 @@ impl Jobs {
         }
     }
 
-    /// Runs a job of a worker that does [chores](crate::chores). How long it takes from its message in the queue until
-    /// its worker's `options`.
+    /// Runs a job of a worker that does [chores](crate::chores), or takes anything. How long it takes from its message in
+    /// the queue until its worker's `options`.
     pub async fn run(&mut self, client: &Client, worker: &str) -> Duration {
         let job = client.job(worker).payload_value(json!({ "work_ms": 0, "end": "Done" }));
         self.queue.forget();

@@ -11,6 +11,7 @@ mod docker;
 mod images;
 mod site;
 mod stack;
+mod start;
 mod successor;
 
 use subrosa::local::{Backend, Example, Plan};
@@ -18,15 +19,17 @@ use subrosa_examples::create_proof::{self, Options, Payload, Proof};
 use subrosa_tests::{
     container::Nats,
     lab::{Lab, patiently},
+    skipped::skipped,
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_subrosa-under-test");
+const BARE: &str = env!("CARGO_BIN_EXE_bare-answer");
 
 #[tokio::test]
 async fn a_job_runs_to_its_verified_result_on_a_server_in_a_container() {
     for backend in [Backend::Resident, Backend::Process] {
         let Some(container) = Nats::start(PROGRAM).await else {
-            eprintln!("\nSKIPPED: no Docker engine answers\n");
+            skipped("no Docker engine answers");
             return;
         };
         let url = container.url().to_owned();

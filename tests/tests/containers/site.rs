@@ -13,6 +13,7 @@ use subrosa_tests::{
     image::Image,
     lab::{Lab, patiently},
     launcher::InProcess,
+    skipped::skipped,
 };
 use testcontainers::{
     bollard::{
@@ -24,7 +25,7 @@ use testcontainers::{
 };
 
 use crate::{
-    PROGRAM,
+    BARE, PROGRAM,
     images::{self, Context},
 };
 
@@ -44,7 +45,7 @@ impl Site {
     /// With a worker that nobody serves yet. None, and a word about it, where no Docker engine answers.
     pub(crate) async fn new(worker: &str) -> Option<Self> {
         let Some(nats) = Nats::start(PROGRAM).await else {
-            eprintln!("\nSKIPPED: no Docker engine answers\n");
+            skipped("no Docker engine answers");
             return None;
         };
         let engine = docker_client_instance().await.unwrap();
@@ -159,6 +160,7 @@ fn context() -> Context {
     let context = Context::new();
     fs::write(context.at("Dockerfile"), "FROM scratch\nCOPY root /\nENV PATH=/bin\n").unwrap();
     context.add_program(PROGRAM, "root/bin/subrosa");
+    context.add_program(BARE, "root/bin/bare-answer");
     let mut programs = vec![PathBuf::from(PROGRAM)];
     for program in ["bash", "sleep", "tail", "timeout"] {
         let path = ["/bin", "/usr/bin"].map(|directory| Path::new(directory).join(program));

@@ -11,7 +11,7 @@ use std::{
 
 use subrosa_client::{Client, Trust};
 use subrosa_examples::create_proof::{self, Options, Payload, Proof};
-use subrosa_tests::lab::patiently;
+use subrosa_tests::{lab::patiently, skipped::skipped};
 use testcontainers::{
     ContainerAsync, ContainerRequest, GenericImage, ImageExt as _,
     bollard::{
@@ -62,7 +62,7 @@ impl Stack {
         let engine = match docker_client_instance().await {
             Ok(engine) if patiently(engine.ping()).await.is_ok() => engine,
             _ => {
-                eprintln!("\nSKIPPED: no Docker engine answers\n");
+                skipped("no Docker engine answers");
                 return None;
             }
         };
@@ -273,7 +273,7 @@ async fn our_images_run_jobs_and_a_worker_that_is_killed_by_hand_has_a_successor
 #[tokio::test]
 async fn a_launcher_in_a_container_starts_workers_beside_it() {
     let Ok(socket) = fs::metadata(SOCKET) else {
-        eprintln!("\nSKIPPED: there is no {SOCKET}\n");
+        skipped(&format!("there is no {SOCKET}"));
         return;
     };
     let Some(mut stack) = Stack::new(&["create-proof"]).await else { return };

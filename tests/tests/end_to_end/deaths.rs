@@ -145,11 +145,14 @@ impl Lost {
         }
         let mut job = job.launch().await.unwrap();
         let events = job.events();
+        // Kept until it is dead: the function fails if it is let go otherwise.
+        let mut visitor = None;
         match death {
-            Death::Running => assert_eq!(gate.arrival().await.pid, process.pid()),
+            Death::Running => visitor = Some(gate.arrival().await),
             Death::BeforeDone | Death::BeforeStatus => gate.arrival().await.go_on().await,
             _ => {}
         }
+        assert!(visitor.as_ref().is_none_or(|visitor| visitor.pid == process.pid()));
         match death {
             Death::BeforeAnswer | Death::BeforePayload | Death::BeforeStatus => {
                 patiently(held.asked.notified()).await;
@@ -168,7 +171,7 @@ impl Lost {
         };
         process.signal(Signal::KILL);
         assert_eq!(process.ends().await.status.code(), None, "{death:?}: it was killed");
-        drop(stopped);
+        drop((stopped, visitor));
         Self { job, events, worker, gate }
     }
 
