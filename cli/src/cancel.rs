@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// The job's ticket, as `run --detach` wrote it; with --trust, it is removed with the job's end
     #[arg(long, value_name = "FILE", conflicts_with_all = ["job", "token_file", "token"])]
     ticket: Option<PathBuf>,
-    /// The trust file, with the launchers' keys: the ticket is removed if one of them has signed the job's end
+    /// The trust file, for --ticket: the ticket is removed if somebody whom it names has signed the job's end
     #[arg(long, value_name = "FILE", env = "SUBROSA_TRUST_FILE")]
     trust: Option<PathBuf>,
     /// The file with the cancel token, as `run --cancel-token` wrote it

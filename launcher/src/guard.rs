@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! subrosa guard <parent's pid> <program> [its arguments…]
+//! subrosa guard <parent's pid> -        (it reads from its standard input what to become)
 //! ```
 //!
 //! The process keeps its id, its environment and its standard streams on the way. For jobs, a guard is started

@@ -289,7 +289,7 @@ impl Connection {
             .unwrap_or_else(|_| Err(RequestError::Timeout { subject: subject.to_owned() }))
     }
 
-    /// Asks for 2 s at a time, until an answer or the deadline. A late answer to an earlier try counts; that JetStream
+    /// Asks for 2 s at a time, until an answer or the deadline; the last time for 1 s at least. A late answer to an earlier try counts; that JetStream
     /// cannot serve just now is none.
     ///
     /// # Errors
@@ -308,7 +308,7 @@ impl Connection {
         let mut heard = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = left.clamp(Duration::from_millis(100), Duration::from_secs(2));
+            let timeout = left.clamp(Duration::from_secs(1), Duration::from_secs(2));
             let answer = self.ask(&mut inbox, subject, headers.clone(), payload.clone(), timeout).await;
             heard |= !matches!(answer, Err(RequestError::NoResponders { .. }));
             match answer {

@@ -66,7 +66,8 @@ impl Connection {
     ///
     /// [`RequestError::Denied`], and a server that does not answer.
     pub async fn judged(&self, denials: &mut Denials, subjects: &[&str]) -> Result<(), RequestError> {
-        // Denials are told by another task than messages are. It has its turn while a second message is on its way.
+        // Denials are told by another task than messages are. On one thread it has its turn before the answer is seen;
+        // on several, while a second message is on its way.
         for _ in 0..2 {
             self.settle(denials, subjects, SETTLE).await?;
         }

@@ -208,17 +208,23 @@ async fn run(
     });
     let subject = process.namespace.control_of(&process.name, &process.instance);
     // All at once: a job may be waiting for it.
-    let (messages, (), (), given) = tokio::try_join!(
-        async { Ok(process.connection.subscribe(&subject).await?) },
-        async { Ok(process.connection.may_serve_clients(&process.namespace).await?) },
-        async { Ok(process.results.may_store(&process.name, process.record_deadline()).await?) },
-        async {
-            match &config.one_job {
-                Some(one) => single::Given::new(&process, one).await.map(Some),
-                None => Ok(None),
-            }
-        },
-    )?;
+    let ready = async {
+        tokio::try_join!(
+            async { Ok(process.connection.subscribe(&subject).await?) },
+            async { Ok(process.connection.may_serve_clients(&process.namespace).await?) },
+            async { Ok(process.results.may_store(&process.name, process.record_deadline()).await?) },
+            async {
+                match &config.one_job {
+                    Some(one) => single::Given::new(&process, one).await.map(Some),
+                    None => Ok(None),
+                }
+            },
+        )
+    };
+    let (messages, (), (), given) = tokio::select! {
+        ready = ready => ready?,
+        () = draining.cancelled() => return single::given_up(config.one_job.as_ref()),
+    };
     let listener = tokio::spawn(control::listen(process.clone(), messages));
     health::require(&health, &process, &draining);
     health.watch("control", listener.abort_handle());

@@ -29,7 +29,7 @@ fn not_closed(reason: &str) -> Error {
 
 /// What a process says that was told to end before it could begin: a job is not closed by that.
 pub(crate) fn given_up(one: Option<&OneJob>) -> Result<(), Error> {
-    one.map_or(Ok(()), |_| Err(not_closed("this process was told to end before it was connected")))
+    one.map_or(Ok(()), |_| Err(not_closed("this process was told to end before it had begun")))
 }
 
 impl<'a> Given<'a> {

@@ -22,6 +22,9 @@ pub(super) struct Known {
     stored: Store,
 }
 
+/// Clocks that differ by less than this, in milliseconds, show the same time.
+const SAME_MS: u64 = 5_000;
+
 impl Driver {
     /// Until when to wait: for a worker as long as the job may wait, after that as long as all attempts
     /// may take.
@@ -101,7 +104,7 @@ impl Driver {
             Ok(state) if state.is_end() => {
                 // Whoever notices first that no worker has come, it is told in one way; unless it is too early by this
                 // clock: then the record's own words say what may be wrong.
-                let in_time = now_ms() < self.launched.job().description().expires_ms;
+                let in_time = now_ms() + SAME_MS < self.launched.job().description().expires_ms;
                 let nobody = state.state == "expired" && state.attempt == 0 && !in_time;
                 let untrusted = !self.untrusted.is_empty() && state.state != "cancelled";
                 if !self.was_served() && (nobody || untrusted) {

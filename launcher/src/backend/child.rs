@@ -9,7 +9,7 @@ use subrosa_protocol::{
     subject::Control,
 };
 use subrosa_transport::is_alive;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::{
     Started,
@@ -72,6 +72,8 @@ impl Started {
             breaks: self.office.connection.breaks(),
         };
         let mut ticks = self.ticks();
+        // There is nothing to be seen of it yet, and it has more use for the processor.
+        ticks.reset();
         let mut stopping: Option<Instant> = None;
         let gone = loop {
             tokio::select! {
@@ -83,11 +85,14 @@ impl Started {
                     stopping = Some(Instant::now() + self.office.timing.drain);
                 }
                 () = until(stopping) => break Gone::Stopped,
-                _ = ticks.tick() => match watched.look().await {
-                    KeepChild::Keep => hold.acker().in_progress().await,
-                    KeepChild::Wait => {}
-                    KeepChild::Kill => break Gone::Ended(None),
-                },
+                _ = ticks.tick() => {
+                    self.prepare();
+                    match watched.look().await {
+                        KeepChild::Keep => hold.acker().in_progress().await,
+                        KeepChild::Wait => {}
+                        KeepChild::Kill => break Gone::Ended(None),
+                    }
+                }
             }
         };
         running.end(&job, GRACE).await;
@@ -108,8 +113,7 @@ impl Started {
     }
 
     fn ticks(&self) -> Interval {
-        let every = EVERY.min(self.office.timing.ack_wait / 3);
-        let mut ticks = interval_at(Instant::now() + every, every);
+        let mut ticks = interval(EVERY.min(self.office.timing.ack_wait / 3));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks
     }

@@ -17,7 +17,7 @@ use subrosa_transport::{
     trace::{self, TARGET},
 };
 
-use super::{Runs, Started, child::Gone, held::Hold};
+use super::{Started, child::Gone, held::Hold};
 use crate::{
     ends::Ended,
     error::Trouble,
@@ -29,7 +29,7 @@ const HAND_OVER: Duration = Duration::from_secs(1);
 
 /// Deals with the deliveries of one slot.
 pub(super) struct Puller {
-    started: Arc<Started>,
+    pub(super) started: Arc<Started>,
     /// How long a refused delivery stays away.
     ack_wait: Duration,
 }
@@ -67,13 +67,6 @@ impl Puller {
 
     pub(super) fn name(&self) -> &WorkerName {
         &self.started.name
-    }
-
-    /// Does ahead what the next job need not wait for.
-    pub(super) fn prepare(&self) {
-        if let Runs::Process(_, guard) = &self.started.runs {
-            guard.prepare();
-        }
     }
 
     pub(super) async fn stopped(&self) {

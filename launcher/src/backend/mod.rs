@@ -38,6 +38,17 @@ pub(crate) struct Started {
     pub(crate) stop: CancellationToken,
 }
 
+impl Started {
+    /// Does ahead what the next job need not wait for.
+    fn prepare(&self) {
+        if let Runs::Process(_, guard) = &self.runs
+            && !self.stop.is_cancelled()
+        {
+            guard.prepare();
+        }
+    }
+}
+
 /// How it is started.
 pub(crate) enum Runs {
     /// As a process, which the guard ties to this one.
@@ -98,7 +109,7 @@ impl Backends {
 async fn pull(puller: Puller, mut queue: Queue) {
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
     loop {
-        puller.prepare();
+        puller.started.prepare();
         let delivery = tokio::select! {
             biased;
             () = puller.stopped() => return,

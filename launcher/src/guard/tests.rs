@@ -41,11 +41,16 @@ fn guard_program(directory: &Path) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let test = "guard::tests::play_role --exact --nocapture --test-threads=1";
     let text = format!(
-        "#!/bin/sh\nexport {ROLE}=guard SUBROSA_TEST_LINE=\"$*\"\nexec '{}' {test}\n",
+        "#!/bin/sh\n[ \"$1\" = probe ] && exit\nexport {ROLE}=guard SUBROSA_TEST_LINE=\"$*\"\nexec '{}' {test}\n",
         this.display()
     );
     fs::write(&script, text).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    // A process that another test starts just now has the file open for writing, until it is another program.
+    wait_until(
+        "the script can be run",
+        || !matches!(std::process::Command::new(&script).arg("probe").status(), Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy),
+    );
     script
 }
 

@@ -10,14 +10,18 @@ use std::{
     },
     process::Stdio,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
-use tokio::{io::AsyncWriteExt as _, process::Child};
+use tokio::{io::AsyncWriteExt as _, process::Child, time::timeout};
 
 use super::Guard;
 
 /// In place of the program: the guard reads on its standard input what to become.
 pub(super) const TOLD: &str = "-";
+
+/// How long it may take to read.
+const LISTENS: Duration = Duration::from_secs(5);
 
 /// Starts programs through a guard that waits, where one does.
 #[derive(Debug)]
@@ -44,13 +48,15 @@ impl Waiting {
     pub(crate) async fn spawn(&self, program: &Program) -> io::Result<Child> {
         let message = program.encode()?;
         let one = self.one.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Somebody may have killed it.
+        // Somebody may have killed it, or it stands still.
         if let Some(child) = one
-            && let Ok(child) = tell(child, &message).await
+            && let Ok(Ok(child)) = timeout(LISTENS, tell(child, &message)).await
         {
             return Ok(child);
         }
-        tell(self.start()?, &message).await
+        timeout(LISTENS, tell(self.start()?, &message))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// The process that waits.
@@ -60,7 +66,7 @@ impl Waiting {
     }
 
     fn start(&self) -> io::Result<Child> {
-        self.guard.command(TOLD).stdin(Stdio::piped()).spawn()
+        self.guard.command(TOLD).env_clear().stdin(Stdio::piped()).spawn()
     }
 }
 
@@ -71,8 +77,9 @@ async fn tell(mut child: Child, message: &[u8]) -> io::Result<Child> {
     Ok(child)
 }
 
-/// A program to run.
-#[derive(Debug, PartialEq, Eq)]
+/// A program to run. What its environment holds is nobody's business.
+#[derive(PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub(crate) struct Program {
     pub(crate) path: OsString,
     pub(crate) args: Vec<OsString>,
@@ -80,17 +87,19 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// How many arguments there are, the program, the arguments, and the environment as `NAME=VALUE`, each with a
-    /// zero byte behind it.
+    /// How many arguments and variables there are, so that nothing is taken that was cut; the program, the arguments, and
+    /// the environment as `NAME=VALUE`. Each with a zero byte behind it.
     fn encode(&self) -> io::Result<Vec<u8>> {
-        let count = OsString::from(self.args.len().to_string());
+        let count = |length: usize| OsString::from(length.to_string());
+        let counts = [count(self.args.len()), count(self.env.len())];
         let env = self.env.iter().map(|(name, value)| {
             let mut variable = name.clone();
             variable.push("=");
             variable.push(value);
             variable
         });
-        let words = [count, self.path.clone()].into_iter().chain(self.args.iter().cloned()).chain(env);
+        let program = [self.path.clone()].into_iter().chain(self.args.iter().cloned());
+        let words = counts.into_iter().chain(program).chain(env);
         let mut message = Vec::new();
         for word in words {
             if word.as_bytes().contains(&0) {
@@ -104,17 +113,18 @@ impl Program {
 
     fn decode(message: &[u8]) -> Option<Self> {
         let mut words = message.strip_suffix(&[0])?.split(|byte| *byte == 0).map(OsStr::from_bytes);
-        let count = words.next()?.to_str()?.parse().ok()?;
+        let mut count = || words.next()?.to_str()?.parse::<usize>().ok();
+        let (arguments, variables) = (count()?, count()?);
         let path = words.next()?.to_owned();
-        let args: Vec<_> = words.by_ref().take(count).map(OsStr::to_owned).collect();
+        let args: Vec<_> = words.by_ref().take(arguments).map(OsStr::to_owned).collect();
         let env = words.map(|variable| {
             let bytes = variable.as_bytes();
             let equals = bytes.iter().position(|byte| *byte == b'=')?;
             let (name, value) = (bytes.get(..equals)?, bytes.get(equals + 1..)?);
             Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.to_vec())))
         });
-        let env = env.collect::<Option<_>>()?;
-        (args.len() == count).then_some(Self { path, args, env })
+        let env = env.collect::<Option<Vec<_>>>()?;
+        (args.len() == arguments && env.len() == variables).then_some(Self { path, args, env })
     }
 }
 
@@ -151,10 +161,13 @@ mod tests {
         };
         let message = program.encode().unwrap();
         assert_eq!(Program::decode(&message).unwrap(), program);
+        for length in 0..message.len() {
+            assert_eq!(Program::decode(&message[..length]), None, "{length}");
+        }
         let none = Program { path: word("worker"), args: vec![], env: vec![] };
         assert_eq!(Program::decode(&none.encode().unwrap()).unwrap(), none);
-        for bad in ["", "\0", "0\0", "x\0worker\0", "1\0worker\0", "0\0worker\0A\0", "0\0worker"] {
-            assert_eq!(Program::decode(bad.as_bytes()), None, "{bad:?}");
+        for bad in ["", " ", "0 0 ", "x 0 w ", "1 0 w ", "0 1 w A ", "0 0 w A= ", "0 0 w"] {
+            assert_eq!(Program::decode(bad.replace(' ', "\0").as_bytes()), None, "{bad:?}");
         }
         let zero = Program { args: vec![word("a\0b")], ..none };
         assert!(zero.encode().is_err());

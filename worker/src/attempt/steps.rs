@@ -138,7 +138,7 @@ impl Attempt {
                 }
                 // The step or its answer may be lost with the old connection, and there is no need to wait longer.
                 Ok(()) = reconnects.changed() => (wait, resend) = (RESEND, None),
-                () = until(resend) => {
+                () = not_before(resend) => {
                     let reply = Some(inbox.subject().to_owned());
                     let (envelope, headers) = (envelope.clone(), headers.clone());
                     let sent = self.outbox.try_send(Outgoing { kind, envelope, reply, headers });
@@ -228,7 +228,7 @@ impl Attempt {
 }
 
 /// Passes at this time; if there is none, at once, for which a timer would take a millisecond or two.
-async fn until(time: Option<Instant>) {
+async fn not_before(time: Option<Instant>) {
     if let Some(time) = time {
         sleep_until(time).await;
     }
