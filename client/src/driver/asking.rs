@@ -58,7 +58,8 @@ impl Driver {
         JobError::Timeout { within, attempt, max }
     }
 
-    /// Asks a launcher for the job's state; a job without any record is launched again, by who has launched it.
+    /// Asks a launcher for the job's state; a job without any record is launched again, by who has launched it. None, if
+    /// no launcher could say.
     pub(super) fn ask_state(&self) -> impl Future<Output = Option<Known>> + Send + 'static {
         let (client, id) = (self.client.clone(), self.id());
         let reads = self.reads_stored();
@@ -79,7 +80,7 @@ impl Driver {
                     };
                     Some(Known { state: Ok(state), stored })
                 }
-                Err(LaunchError::Refused { code, .. }) => {
+                Err(LaunchError::Refused { code, .. }) if code != Code::Overloaded => {
                     Some(Known { state: Err(code), stored: Store::Unread })
                 }
                 Err(_) => None,
