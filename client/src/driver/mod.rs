@@ -288,7 +288,6 @@ impl Driver {
 
     async fn drive(&mut self, mail: &mut Mail) -> Over {
         let mut poll = Backoff::new(self.client.timing.status, STATUS_MAX);
-        let mut last_poll = poll.clone();
         let mut asked = Instant::now();
         // Whoever comes back asks first.
         let mut ask = if self.resumed { asked } else { asked + poll.next_delay() };
@@ -300,7 +299,6 @@ impl Driver {
             let deadline = self.deadline();
             if self.may_leave() && !leaves {
                 poll = Backoff::new(LEAVING, self.client.timing.status);
-                last_poll = poll.clone();
                 ask = ask.min(Instant::now());
             }
             leaves = self.may_leave();
@@ -330,7 +328,6 @@ impl Driver {
                 }
                 () = sleep_until(ask), if question.is_empty() => {
                     asked = Instant::now();
-                    last_poll = poll.clone();
                     ask = asked + poll.next_delay();
                     question.spawn(self.ask_state());
                     Ok(None)
@@ -341,9 +338,10 @@ impl Driver {
                 }
                 Some(answer) = question.join_next() => match answer {
                     Ok(Some(answer)) => self.judge_state(answer),
-                    // Nothing is known by it: the next one comes as soon as this one did.
+                    // Nothing is known by it, however long the pauses are by now.
                     Ok(None) | Err(_) => {
-                        poll = last_poll.clone();
+                        let status = self.client.timing.status;
+                        ask = ask.min(Instant::now() + Backoff::new(status, status).next_delay());
                         Ok(None)
                     }
                 },
