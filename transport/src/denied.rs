@@ -38,19 +38,10 @@ impl Denials {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub(crate) async fn of(&mut self, subject: &str) -> RequestError {
-        self.any_of(&[subject]).await
-    }
-
-    /// The next one that is one of these subjects.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    pub(crate) async fn any_of(&mut self, subjects: &[&str]) -> RequestError {
+    pub(crate) async fn of(&mut self, wanted: &str) -> RequestError {
         loop {
             let subject = self.next().await;
-            if subjects.contains(&subject.as_str()) {
+            if subject == wanted {
                 return RequestError::Denied { subject };
             }
         }
