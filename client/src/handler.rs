@@ -3,6 +3,7 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use subrosa_protocol::{
     receipt::SaltedReceipt,
     wire::{Body, BodyError, Content, Erased, ErrorMember, Json, Opened, Raw},
@@ -175,6 +176,21 @@ impl Handler {
     pub(crate) fn start(&self, parameters: Parameters) -> Running {
         let handler = self.run.clone();
         Running(tokio::spawn(async move { handler(parameters).await }))
+    }
+}
+
+/// What answers the worker's steps.
+pub(crate) struct Handlers {
+    pub(crate) options: Handler,
+    pub(crate) payload: Handler,
+    pub(crate) status: Handler,
+}
+
+impl Handlers {
+    /// Each answers with JSON's null.
+    pub(crate) fn none() -> Self {
+        let null = || Handler::value(Value::Null);
+        Self { options: null(), payload: null(), status: null() }
     }
 }
 

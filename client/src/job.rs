@@ -18,9 +18,9 @@ use crate::{
     CancelToken, Client, Draft, HandlerError, Job, JobSecrets, LaunchError, Parameters, PreparedJob, Ticket,
     Timings,
     dispatch::Mail,
-    driver::{Driver, Handlers, Orders},
+    driver::{Driver, Orders},
     event,
-    handler::{Answer, Handler},
+    handler::{Answer, Handler, Handlers},
     linger::{Left, Token, linger},
     outcome::OnDrop,
 };

@@ -20,8 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     CancelToken, HandlerError, JobSecrets, JobState, SecretsError,
-    driver::Handlers,
-    handler::{Handler, Kept},
+    handler::{Handler, Handlers, Kept},
     prepare::Text as SecretsText,
 };
 

@@ -8,7 +8,6 @@ mod stored;
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
 use subrosa_protocol::{
     id::{Instance, JobId, Sha256Hash},
     identity::Thumbprint,
@@ -34,7 +33,7 @@ use crate::{
     client::Shared,
     dispatch::Mail,
     event::Reporter,
-    handler::{Answer, Handler, Running},
+    handler::{Answer, Handlers, Running},
     linger::{self, Left, Token},
     outcome::{Ended, Finished, Handed},
 };
@@ -49,21 +48,6 @@ const HINT: Duration = Duration::from_secs(1);
 const LEAVING: Duration = Duration::from_millis(50);
 /// So many untrusted workers are remembered.
 const MAX_UNTRUSTED: usize = 16;
-
-/// What answers the worker's steps.
-pub(crate) struct Handlers {
-    pub(crate) options: Handler,
-    pub(crate) payload: Handler,
-    pub(crate) status: Handler,
-}
-
-impl Handlers {
-    /// Each answers with JSON's null.
-    pub(crate) fn none() -> Self {
-        let null = || Handler::value(Value::Null);
-        Self { options: null(), payload: null(), status: null() }
-    }
-}
 
 /// The job's two tokens, whose hashes stand in it, and the salt of its `input`, if it binds one.
 pub(crate) struct Tokens {
