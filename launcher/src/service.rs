@@ -147,14 +147,14 @@ async fn serve(
                     let came = TraceContext::read(request.message.headers.as_ref());
                     let span = tracing::debug_span!(target: TARGET, "request", otel.name = ask.name());
                     let answer = trace::within(came, span, answer(&office, ask, &request)).await;
-                    respond(&office, &request, answer).await;
+                    respond(&office, ask, &request, answer).await;
                     drop(working);
                     drop(slot);
                 });
             }
             Err(_) => {
                 let refused = Refused::new(Code::Overloaded, "too many requests at once: try again later");
-                respond(&office, &request, Err(refused.into())).await;
+                respond(&office, ask, &request, Err(refused.into())).await;
             }
         }
     }
@@ -200,16 +200,16 @@ fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Refused> {
 }
 
 /// Answers; but what may go better next time is not answered, so that it is asked again.
-async fn respond(office: &Office, request: &Request, answer: Result<Bytes, Failed>) {
+async fn respond(office: &Office, ask: Ask, request: &Request, answer: Result<Bytes, Failed>) {
     let refused = match answer {
         Ok(body) => return sent(request.respond(Ok(body)).await),
         Err(Failed::Refused(refused)) => refused,
         Err(Failed::Trouble(trouble)) if trouble.is_passing() => {
             office.numbers.unanswered();
-            return tracing::warn!(%trouble, "a request is left unanswered");
+            return tracing::warn!(ask = ask.name(), %trouble, "a request is left unanswered");
         }
         Err(Failed::Trouble(trouble)) => {
-            tracing::error!(%trouble, "a request cannot be answered");
+            tracing::error!(ask = ask.name(), %trouble, "a request cannot be answered");
             Refused::new(Code::Overloaded, overloaded(&trouble))
         }
     };

@@ -97,7 +97,7 @@ impl Plan {
             }
             _ => builder.payload_value(chore),
         };
-        let job = builder.launch().await.unwrap();
+        let job = builder.launch().await.unwrap_or_else(|error| panic!("not launched: {self:?}: {error}"));
         let id = *job.id();
         let outcome = match self.client {
             Manner::Waits | Manner::Fails => result(job).await,

@@ -93,17 +93,22 @@ pub(crate) struct Site {
     deserters: Vec<String>,
     /// On the way of some of the clients.
     pub(crate) checkpoint: Checkpoint,
+    /// What the deployment keeps and what its parts log. It stays, unless everything is [stopped](Site::stop).
     folder: TempDir,
 }
 
 impl Site {
     pub(crate) async fn new() -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder =
+            tempfile::Builder::new().prefix("subrosa-soak-").disable_cleanup(true).tempdir().unwrap();
+        println!("kept if this fails: {}", folder.path().display());
         let runs = folder.path().join("runs");
         File::create(&runs).unwrap();
+        fs::create_dir(folder.path().join("logs")).unwrap();
         let others = RESIDENT.iter().map(|(name, _)| *name).chain([STARTED]);
         let others = others.map(str::to_owned).collect();
-        let plan = Plan { others, launchers: 0, ..Plan::of(PROGRAM, []) };
+        let state_dir = Some(folder.path().join("deployment"));
+        let plan = Plan { others, launchers: 0, state_dir, ..Plan::of(PROGRAM, []) };
         let lab = Lab::configured(plan, |lab, config| {
             config.extend(toml::toml! {
                 timing = { ack_wait = "6s", probe = "2s", sweep = "2s", queued_age = "5s", open_age = "20s" }
@@ -137,9 +142,13 @@ impl Site {
         self.folder.path().join("runs")
     }
 
+    fn logs(&self) -> PathBuf {
+        self.folder.path().join("logs")
+    }
+
     /// The lines that a panic has written.
     pub(crate) fn panics(&self) -> Vec<String> {
-        let logs = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let logs = fs::read_dir(self.logs()).unwrap().map(|entry| entry.unwrap().path());
         let logs: Vec<_> = logs.map(|path| fs::read_to_string(path).unwrap()).collect();
         let lines = logs.iter().flat_map(|log| log.lines());
         // A function that is told to panic does so in the only file where that is meant.
@@ -149,7 +158,7 @@ impl Site {
 
     fn start(&mut self, kind: Kind) {
         self.started += 1;
-        let log = self.folder.path().join(format!("{}.{}", kind.name(), self.started));
+        let log = self.logs().join(format!("{}.{}", kind.name(), self.started));
         let mut command = match kind {
             Kind::Launcher => {
                 let mut command = guarded(PROGRAM, PROGRAM);
@@ -275,15 +284,16 @@ impl Site {
 
     /// Stops everything; says which of its processes are still there.
     pub(crate) async fn stop(self) -> Vec<Process> {
-        let Self { lab, parts, checkpoint, folder, .. } = self;
-        let state = lab.local.server.state_dir().to_owned();
+        let Self { lab, parts, checkpoint, mut folder, .. } = self;
         drop(checkpoint);
         for mut part in parts {
             part.child.kill().await.unwrap();
         }
         lab.stop().await;
-        let left = [folder.path(), &state].into_iter().flat_map(Process::that_know);
-        left.filter(|process| process.pid != std::process::id()).collect()
+        let left = Process::that_know(folder.path()).into_iter();
+        let left = left.filter(|process| process.pid != std::process::id()).collect();
+        folder.disable_cleanup(false);
+        left
     }
 }
 
