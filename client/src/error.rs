@@ -93,6 +93,17 @@ pub enum LaunchError {
     Malformed,
 }
 
+impl LaunchError {
+    /// Whether no launcher could say anything: none answered, or had the time.
+    pub(crate) fn is_unheard(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => *code == Code::Overloaded,
+            Self::NoLauncher(_) | Self::NoAnswer { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// A worker that answered a job and was not trusted. It was told nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UntrustedWorker {

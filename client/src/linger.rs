@@ -22,6 +22,9 @@ use crate::{
 /// The token is shown until the job is seen to have ended, or this long past its time.
 const GIVE_UP: Duration = Duration::from_secs(12 * 60);
 
+/// The longest time between two showings.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// A hint that the end is not recorded counts at most this often.
 const HINT: Duration = Duration::from_secs(10);
 
@@ -50,7 +53,8 @@ pub(crate) async fn linger(client: &Shared, mut mail: Mail, left: Left) {
     let give_up = started + own + GIVE_UP;
     let mut shown = None;
     let mut settle = if left.now { started } else { started + client.timing.settle };
-    let mut backoff = Backoff::new(client.timing.settle, Duration::from_secs(60));
+    let from_now = || Backoff::new(client.timing.settle, LONGEST);
+    let mut backoff = from_now();
     loop {
         tokio::select! {
             message = mail.next() => match message {
@@ -72,9 +76,12 @@ pub(crate) async fn linger(client: &Shared, mut mail: Mail, left: Left) {
                 let (service, secret) = (left.token.service, left.token.secret.expose());
                 match client.launchers.show(service, &left.job, secret, Duration::from_secs(10)).await {
                     Ok(state) if state.is_end() => return,
-                    Ok(_) | Err(_) if Instant::now() > give_up => return,
-                    Ok(_) | Err(_) => settle = Instant::now() + backoff.next_delay(),
+                    _ if Instant::now() > give_up => return,
+                    // Once the ack wait is over, another worker ends the job, or does it again.
+                    Err(error) if error.is_unheard() => backoff = from_now(),
+                    _ => {}
                 }
+                settle = Instant::now() + backoff.next_delay();
             }
         }
     }

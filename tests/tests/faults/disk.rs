@@ -173,6 +173,12 @@ async fn client(lab: &Lab) -> Client {
     client.trust(lab.local.trust().unwrap()).await.unwrap()
 }
 
+/// With settings for a stream of records that is soon full.
+fn small_stream(config: &mut toml::Table) {
+    settings(config);
+    config.extend(toml::toml! { streams = { records = { max_bytes = "1MiB" } } });
+}
+
 async fn survives(full: Full) {
     let lab = &full.lab;
     // The launcher may still be on its way.
@@ -224,11 +230,34 @@ fn is_lost(case: &Case) -> bool {
 
 #[tokio::test]
 async fn jobs_survive_a_full_stream_of_records() {
-    let lab = Lab::configured(plan(), |_, config| {
-        settings(config);
-        config.extend(toml::toml! { streams = { records = { max_bytes = "1MiB" } } });
-    });
-    survives(Full::new(lab.await, Place::Stream).await).await;
+    let lab = Lab::configured(plan(), |_, config| small_stream(config)).await;
+    survives(Full::new(lab, Place::Stream).await).await;
+}
+
+/// Pauses that grew with every refusal would outlast any patience.
+#[tokio::test]
+async fn an_end_that_a_full_store_refuses_is_asked_for_again_as_soon() {
+    let full =
+        Full::new(Lab::configured(plan(), |_, config| small_stream(config)).await, Place::Stream).await;
+    let mut timing = Timing::default();
+    timing.settle = Duration::from_millis(10);
+    let client = Client::connect(full.lab.url()).trust(full.lab.local.trust().unwrap()).timing(timing);
+    let client = client.await.unwrap();
+    let job = client.job(WORKER).launch().await.unwrap();
+    let id = *job.id();
+    let mut asked = full.connection.subscribe("subrosa.v1.cancel").await.unwrap();
+    full.fill().await;
+    drop(job);
+    patiently(async {
+        for _ in 0..24 {
+            asked.next().await.unwrap();
+        }
+    })
+    .await;
+    full.make_room().await;
+    patiently(client.close()).await;
+    assert_eq!(full.lab.history(WORKER, &id, "cancelled").await, ["queued", "cancelled"]);
+    full.lab.stop().await;
 }
 
 #[tokio::test]
