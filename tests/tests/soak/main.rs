@@ -169,6 +169,7 @@ async fn settle(
             _ = ticks.tick() => site.revive(),
         }
     }
+    println!("every client is closed after {:.1?}", start.elapsed());
     loop {
         let left = site.left_in(connection, "SUBROSA_QUEUE").await;
         if left == Left::NOTHING {
