@@ -1,160 +1,26 @@
 //! Jobs that are left once they run, and whose results are fetched later, by another process.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    task::{Context, Waker},
-    time::Duration,
-};
+mod office;
+mod programs;
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use subrosa::local::Plan;
-use subrosa_client::{Client, HandlerError, JobError, JobId, Namespace, Ticket, Timing};
-use subrosa_tests::{
-    checkpoint::Checkpoint,
-    gate::{self, Gate, Visitor},
-    lab::{Lab, PATIENCE, patiently, serve},
-    processes::Running,
-    runs::Runs,
-};
-use tempfile::TempDir;
-use tokio::{process::Command, time::Instant};
+use subrosa_tests::{checkpoint::Checkpoint, gate, lab::Lab, processes::Running};
+use tokio::process::Command;
 
+use self::office::Office;
 use crate::{
     GATED, PROGRAM,
     commands::{Said, subrosa},
     impatient,
-    job_files::{IDENTITY, RECIPIENT},
+    job_files::RECIPIENT,
 };
-
-/// A deployment whose worker does not wait long for its clients, and a desk with tickets.
-struct Office {
-    lab: Lab,
-    gate: Gate,
-    runs: Runs,
-    desk: TempDir,
-}
-
-impl Office {
-    async fn new() -> Self {
-        let office = Self::without_worker(Lab::new(PROGRAM, &[], &[gate::WORKER]).await).await;
-        let mut config = office.lab.worker_config(gate::WORKER);
-        config.timing.done = Duration::from_millis(500);
-        config.timing.record = Duration::from_secs(2);
-        let counted = office.runs.clone();
-        serve(config, gate::WORKER, move |job| {
-            counted.count(&job);
-            gate::pass(job)
-        });
-        office
-    }
-
-    async fn without_worker(lab: Lab) -> Self {
-        let office =
-            Self { lab, gate: Gate::new().await, runs: Runs::default(), desk: tempfile::tempdir().unwrap() };
-        office.private("identity", IDENTITY);
-        office.private("passphrase", "correct horse\n");
-        office.private("wrong", "incorrect horse\n");
-        office.private("payload", &office.gate.payload().to_string());
-        office
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.desk.path().join(name)
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    fn private(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
-    }
-
-    fn trust(&self) -> &str {
-        self.lab.local.trust_file().to_str().unwrap()
-    }
-
-    /// What leaves a job whose function waits at the gate.
-    fn leaving(&self, url: &str, sealing: &[&str]) -> Vec<String> {
-        let (payload, ticket) = (format!("@{}", self.file("payload")), self.file("ticket"));
-        let fixed = ["run", gate::WORKER, "--payload", &payload, "--detach", "--ticket", &ticket];
-        let here = ["--nats", url, "--trust", self.trust()];
-        [&fixed[..], &here, sealing].concat().into_iter().map(str::to_owned).collect()
-    }
-
-    /// Leaves such a job; its ticket is in `ticket`.
-    async fn leave(&self, sealing: &[&str]) -> (JobId, Visitor) {
-        let said = say(&self.leaving(self.lab.url(), sealing)).await;
-        assert_eq!((said.code, &said.json["state"]), (Some(0), &json!("running")), "{}", said.stderr);
-        assert_eq!(said.json["ticket"], self.file("ticket"));
-        (said.json["job"].as_str().unwrap().parse().unwrap(), self.gate.arrival().await)
-    }
-
-    /// `subrosa result`, or another command with a ticket.
-    async fn with(&self, command: &[&str], ticket: &str, more: &[&str]) -> Said {
-        let ticket = self.file(ticket);
-        subrosa(&[command, &[&ticket, "--nats", self.lab.url()], more].concat()).await
-    }
-
-    async fn result(&self, ticket: &str, more: &[&str]) -> Said {
-        let identity = self.file("identity");
-        let fixed = ["--identity-file", &identity, "--trust", self.trust()];
-        self.with(&["result"], ticket, &[&fixed, more].concat()).await
-    }
-
-    async fn history(&self, job: &JobId, end: &str) -> Vec<String> {
-        self.lab.history(gate::WORKER, job, end).await
-    }
-
-    /// Waits until so many messages are stored for clients that are away.
-    async fn stored(&self, count: u64) {
-        let connection = self.lab.connection().await;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let api = "$JS.API.STREAM.INFO.SUBROSA_RESULTS";
-            let answer = connection.request(api, None, "".into(), PATIENCE).await.unwrap();
-            let info: Value = serde_json::from_slice(&answer.payload).unwrap();
-            let found = info["state"]["messages"].as_u64().unwrap();
-            if found == count {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{found} are stored, not {count}");
-        }
-    }
-
-    /// The trust file without whoever has this role.
-    fn trust_without(&self, role: &str) -> String {
-        let mut trust: Value = serde_json::from_slice(&fs::read(self.trust()).unwrap()).unwrap();
-        trust["keys"].as_array_mut().unwrap().retain(|key| key["role"] != role);
-        fs::write(self.path(role), trust.to_string()).unwrap();
-        self.file(role)
-    }
-
-    /// A client in this process that goes on with the job of a ticket.
-    async fn returned(&self, ticket: &Ticket) -> Client {
-        self.returned_to(self.lab.url(), ticket, PATIENCE).await
-    }
-
-    async fn returned_to(&self, url: &str, ticket: &Ticket, steps: Duration) -> Client {
-        let mut timing = Timing::default();
-        timing.status = Duration::from_millis(200);
-        timing.settle = Duration::from_millis(200);
-        timing.steps = steps;
-        let client = Client::connect(url).reply_token(ticket.reply_token()).timing(timing);
-        client.trust(self.lab.local.trust().unwrap()).await.unwrap()
-    }
-}
 
 async fn say(args: &[String]) -> Said {
     subrosa(&args.iter().map(String::as_str).collect::<Vec<_>>()).await
-}
-
-fn again(kept: &[u8]) -> Ticket {
-    Ticket::from_bytes(kept, &Namespace::default()).unwrap()
 }
 
 const LIFE: [&str; 5] = ["queued", "taken", "running", "finished", "closed"];
@@ -360,72 +226,6 @@ async fn a_job_without_a_place_for_its_ticket_is_cancelled_and_no_file_is_overwr
 }
 
 #[tokio::test]
-async fn a_program_leaves_its_job_and_who_drops_what_was_resumed_leaves_it_again() {
-    let office = Office::new().await;
-    let client = office.lab.anonymous(office.lab.local.trust().unwrap()).await;
-    let job = client.job(gate::WORKER).payload_value(office.gate.payload()).launch().await.unwrap();
-    let id = *job.id();
-    let ticket = patiently(job.detach()).await.unwrap();
-    assert_eq!((*ticket.job(), ticket.attempt(), format!("{ticket:?}")), (id, 1, "Ticket".to_owned()));
-    let kept = ticket.to_bytes();
-    drop((ticket, client));
-    let visitor = office.gate.arrival().await;
-
-    let client = office.returned(&again(&kept)).await;
-    let job = patiently(client.ticket(again(&kept)).resume()).await.unwrap();
-    drop(job);
-    // It can be left with a ticket, too.
-    let job = patiently(client.ticket(again(&kept)).resume()).await.unwrap();
-    let other = patiently(job.detach()).await.unwrap();
-    assert_eq!(*other.to_bytes(), *kept);
-
-    // Whoever listens elsewhere would hear nothing of it.
-    let elsewhere = office.lab.anonymous(office.lab.local.trust().unwrap()).await;
-    let error = patiently(elsewhere.ticket(again(&kept)).resume()).await.unwrap_err();
-    assert!(error.to_string().contains("reply token"), "{error}");
-
-    visitor.go_on().await;
-    let job = patiently(client.ticket(other).resume()).await.unwrap();
-    let outcome = patiently(job.result::<u16>()).await.unwrap();
-    assert_eq!((outcome.value, outcome.attempt, outcome.receipt.receipt.job), (1, 1, id));
-    assert_eq!(office.history(&id, "closed").await, LIFE);
-    assert_eq!(office.runs.all(), [(id, 1, 1)]);
-    patiently(client.close()).await;
-    office.lab.stop().await;
-}
-
-#[tokio::test]
-async fn a_result_that_nobody_fetches_in_time_is_gone() {
-    let office = Office::new().await;
-    let client = office.lab.anonymous(office.lab.local.trust().unwrap()).await;
-    let job = client.job(gate::WORKER).payload_value(office.gate.payload()).launch().await.unwrap();
-    let id = *job.id();
-    let ticket = patiently(job.detach()).await.unwrap();
-    let visitor = office.gate.arrival().await;
-    // What is stored gets no older than this; an operator keeps it for days.
-    let connection = office.lab.connection().await;
-    let info = connection.request("$JS.API.STREAM.INFO.SUBROSA_RESULTS", None, "".into(), PATIENCE);
-    let mut config = serde_json::from_slice::<Value>(&info.await.unwrap().payload).unwrap()["config"].clone();
-    config["max_age"] = 500_000_000.into();
-    config["duplicate_window"] = 500_000_000.into();
-    let update = "$JS.API.STREAM.UPDATE.SUBROSA_RESULTS";
-    let updated = connection.request(update, None, config.to_string().into(), PATIENCE).await.unwrap();
-    let updated: Value = serde_json::from_slice(&updated.payload).unwrap();
-    assert_eq!(updated["config"]["max_age"], 500_000_000, "{updated}");
-    visitor.go_on().await;
-    assert_eq!(office.history(&id, "finished").await, LIFE[..4]);
-    office.stored(0).await;
-
-    let client = office.returned(&ticket).await;
-    let job = patiently(client.ticket(ticket).resume()).await.unwrap();
-    let error = patiently(job.result::<u16>()).await.unwrap_err();
-    assert!(matches!(error, JobError::NotStored), "{error}");
-    // Nothing was ended by asking.
-    assert_eq!(office.history(&id, "finished").await, LIFE[..4]);
-    office.lab.stop().await;
-}
-
-#[tokio::test]
 async fn a_ticket_stays_until_somebody_who_is_trusted_has_ended_its_job() {
     let office = Office::new().await;
     let (job, visitor) = office.leave(&["--recipient", RECIPIENT]).await;
@@ -452,69 +252,6 @@ async fn a_ticket_stays_until_somebody_who_is_trusted_has_ended_its_job() {
     let said = result(office.trust()).await;
     assert_eq!(said.error(), (Some(6), "job_failed"), "{}", said.stderr);
     assert!(!office.path("ticket").exists());
-    office.lab.stop().await;
-}
-
-#[tokio::test]
-async fn who_comes_back_and_fails_leaves_the_result_where_it_is() {
-    let office = Office::new().await;
-    let client = office.lab.anonymous(office.lab.local.trust().unwrap()).await;
-    let short = client.job(gate::WORKER).payload_value(office.gate.payload());
-    let short = short.expires_in(Duration::from_secs(8)).timeout(Duration::from_secs(5)).max_attempts(1);
-    let job = short.launch().await.unwrap();
-    let id = *job.id();
-    let ticket = patiently(job.detach()).await.unwrap();
-    let kept = ticket.to_bytes();
-    office.gate.arrival().await.go_on().await;
-    assert_eq!(office.history(&id, "finished").await, LIFE[..4]);
-
-    // It cannot be put away.
-    let client = office.returned(&ticket).await;
-    let failing =
-        client.ticket(again(&kept)).status(|_| async { Err::<(), _>(HandlerError::new("no room")) });
-    let error = patiently(patiently(failing.resume()).await.unwrap().result::<u16>()).await.unwrap_err();
-    assert!(matches!(error, JobError::Handler { step: "status", .. }), "{error}");
-
-    // The same ticket twice: only the last one hears of the job.
-    let waits = |_| std::future::pending::<Result<(), HandlerError>>();
-    let first = patiently(client.ticket(again(&kept)).status(waits).resume()).await.unwrap();
-    let second = patiently(client.ticket(again(&kept)).status(waits).resume()).await.unwrap();
-    let error = patiently(first.result::<u16>()).await.unwrap_err();
-    assert!(matches!(error, JobError::Closed), "{error}");
-    drop(second);
-    patiently(client.close()).await;
-
-    // No launcher answers for as long as the job may take.
-    let mut checkpoint = Checkpoint::before(office.lab.url()).await;
-    let client = office.returned_to(checkpoint.url(), &ticket, Duration::ZERO).await;
-    checkpoint.stop_at("subrosa.v1.result");
-    let job = patiently(client.ticket(again(&kept)).resume()).await.unwrap();
-    let stopped = checkpoint.stopped().await;
-    let error = patiently(job.result::<u16>()).await.unwrap_err();
-    assert!(matches!(error, JobError::Timeout { .. }), "{error}");
-    stopped.pass();
-    patiently(client.close()).await;
-
-    assert_eq!(office.history(&id, "finished").await, LIFE[..4]);
-    let client = office.returned(&ticket).await;
-    let job = patiently(client.ticket(ticket).resume()).await.unwrap();
-    assert_eq!(patiently(job.result::<u16>()).await.unwrap().value, 1);
-    patiently(client.close()).await;
-    office.lab.stop().await;
-}
-
-#[tokio::test]
-async fn a_job_whose_ticket_nobody_has_taken_is_cancelled() {
-    let office = Office::new().await;
-    let client = office.lab.anonymous(office.lab.local.trust().unwrap()).await;
-    let mut job = client.job(gate::WORKER).payload_value(office.gate.payload()).launch().await.unwrap();
-    let (id, mut events) = (*job.id(), job.events());
-    let mut leaving = Box::pin(job.detach());
-    assert!(leaving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    // They end with the ticket on its way: on this one thread, what follows is done before the test goes on.
-    patiently(async { while events.next().await.is_some() {} }).await;
-    drop(leaving);
-    assert_eq!(office.history(&id, "cancelled").await, ["queued", "taken", "running", "cancelled"]);
     office.lab.stop().await;
 }
 
