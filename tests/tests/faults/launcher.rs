@@ -96,28 +96,35 @@ async fn what_resident_workers_run_and_what_they_take_needs_no_launcher() {
     lab.stop().await;
 }
 
-/// All of its children die with the only launcher; the one that is started afterwards starts others. What the client
-/// has by then is in `worker.rs`.
+/// All of its children die with a launcher; the other one, or the one that is started afterwards, starts others. What
+/// the client has by then is in `worker.rs`.
 #[tokio::test]
 async fn jobs_are_started_again_in_whatever_phase_their_launcher_is_killed() {
     let phases = [Phase::Options, Phase::Payload, Phase::Running];
-    let mut lab = started(1, |worker| {
-        worker.insert("max_running".to_owned(), i64::try_from(phases.len()).unwrap().into());
-    })
-    .await;
-    let client = scene::client(&lab).await;
-    let mut cases = Vec::new();
-    for phase in phases {
-        cases.push(Case::reach(&lab, &client, WORKER, phase, Moment::After).await);
+    for is_alone in [true, false] {
+        let mut lab = started(1, |worker| {
+            worker.insert("max_running".to_owned(), i64::try_from(phases.len()).unwrap().into());
+        })
+        .await;
+        let client = scene::client(&lab).await;
+        let mut cases = Vec::new();
+        for phase in phases {
+            cases.push(Case::reach(&lab, &client, WORKER, phase, Moment::After).await);
+        }
+        let checkpoint = Checkpoint::before(lab.url()).await;
+        let other = if is_alone { None } else { Some(launcher(&lab, &checkpoint).await) };
+        kill_all(&mut lab).await;
+        if is_alone {
+            lab.local.start_launcher().unwrap();
+        }
+        for case in cases {
+            case.ends_again(&lab).await;
+        }
+        scene::goes_on(&lab, &client, WORKER).await;
+        patiently(client.close()).await;
+        drop(other);
+        lab.stop().await;
     }
-    kill_all(&mut lab).await;
-    lab.local.start_launcher().unwrap();
-    for case in cases {
-        case.ends_again(&lab).await;
-    }
-    scene::goes_on(&lab, &client, WORKER).await;
-    patiently(client.close()).await;
-    lab.stop().await;
 }
 
 /// The child dies with its launcher: the other launcher, or the one that is started afterwards, starts the next one.
