@@ -1,6 +1,7 @@
 //! Making a connection to NATS.
 
 use std::{
+    fmt,
     future::{Ready, ready},
     path::PathBuf,
     sync::{
@@ -47,10 +48,11 @@ const PING: Duration = Duration::from_secs(10);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Connect {
-    /// The server's URL, or several with commas between them.
+    /// The server's URL, or several with commas between them. It may hold a user and a password, which no message and
+    /// no `Debug` shows.
     pub url: String,
     /// A NATS credentials file: a user's JWT and key, or the seed of its nkey alone. It is read again whenever the
     /// connection is made anew.
@@ -67,6 +69,22 @@ pub struct Connect {
     pub deadline: Option<Duration>,
     /// What carries the messages in place of the server at `url`: tests need none.
     pub link: Option<Arc<dyn Link>>,
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, credentials, tls, inbox_prefix, api_prefix, name, deadline, link } = self;
+        f.debug_struct("Connect")
+            .field("url", &self.shown_url())
+            .field("credentials", credentials)
+            .field("tls", tls)
+            .field("inbox_prefix", inbox_prefix)
+            .field("api_prefix", api_prefix)
+            .field("name", name)
+            .field("deadline", deadline)
+            .field("link", link)
+            .finish()
+    }
 }
 
 /// A connection that could not be made.
@@ -242,7 +260,7 @@ impl Connect {
     }
 
     /// The URL for messages: without the user and password that it may hold.
-    fn shown_url(&self) -> String {
+    pub fn shown_url(&self) -> String {
         let shown = |url: &str| {
             let (scheme, rest) = url.trim().split_once("://").unwrap_or(("nats", url.trim()));
             let address = rest.rsplit_once('@').map_or(rest, |(_, address)| address);
@@ -304,5 +322,7 @@ mod tests {
         assert_eq!(shown("nats://me:s3cr3t@a:4222, tls://b"), "nats://a:4222,tls://b");
         assert_eq!(shown("me:s3cr3t@a"), "nats://a");
         assert_eq!(shown("127.0.0.1:4222"), "nats://127.0.0.1:4222");
+        let debug = format!("{:?}", Connect::new("nats://me:s3cr3t@a", "test"));
+        assert!(debug.contains("nats://a") && !debug.contains("s3cr3t"), "{debug}");
     }
 }

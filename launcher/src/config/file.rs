@@ -264,11 +264,18 @@ impl WorkerWire {
         let env = self.env.clone().unwrap_or_default();
         check_env(&member("env"), &env)?;
         let nats_url = self.nats_url.clone().or_else(|| nats_url.map(str::to_owned));
+        let nats_url = nats_url.ok_or_else(|| self.missing("nats_url"))?;
+        // It is in the worker's environment, for everyone to see who may look there; and the launcher's own rights are
+        // not for workers.
+        if nats_url.contains('@') {
+            let reason = "must not hold a user or password, nor `nats.url` in its place: use `credentials`";
+            return Err(invalid(member("nats_url"), reason));
+        }
         Ok(PerJob {
             max_running,
             key_file: self.key_file.clone().ok_or_else(|| self.missing("key_file"))?,
             trust_file: self.trust_file.clone().ok_or_else(|| self.missing("trust_file"))?,
-            nats_url: nats_url.ok_or_else(|| self.missing("nats_url"))?,
+            nats_url,
             cert_file: self.cert_file,
             credentials: self.credentials,
             inbox_prefix: self.inbox_prefix,

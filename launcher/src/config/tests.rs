@@ -321,3 +321,17 @@ fn rules_of_containers_name_the_member() {
     let refused = refusal(&with("image = \"echo\""));
     assert!(refused.starts_with("`worker.image of echo` is for the other backends"), "{refused}");
 }
+
+#[test]
+fn no_password_gets_into_a_workers_environment() {
+    let process = "[[worker]]\nname = \"x\"\nbackend = \"process\"\ncommand = [\"x\"]\nkey_file = \"k\"\n\
+                   trust_file = \"t\"\n";
+    let launchers = "nats = { url = \"nats://launcher:s3cr3t@nats\" }";
+    let refused = refusal(&format!("{launchers}\n{}", with(process)));
+    assert!(refused.starts_with("`worker.nats_url of x` must not hold a user"), "{refused}");
+    let refused = refusal(&with(&format!("{process}nats_url = \"nats://x:s3cr3t@nats\"")));
+    assert!(refused.starts_with("`worker.nats_url of x` must not hold a user"), "{refused}");
+    let config = format!("{launchers}\n{}", with(&format!("{process}nats_url = \"nats://nats\"")));
+    let shown = format!("{:?}", Config::from_toml(&config).unwrap());
+    assert!(!shown.contains("s3cr3t"), "{shown}");
+}

@@ -20,7 +20,8 @@ const NOT_ENABLED: [ErrorCode; 2] =
 /// Asks JetStream.
 pub(super) struct Api<'a> {
     pub(super) connection: &'a Connection,
-    pub(super) url: &'a str,
+    /// For messages.
+    pub(super) url: String,
 }
 
 /// JetStream's error.
@@ -58,7 +59,7 @@ impl Api<'_> {
         request: &str,
         body: Bytes,
     ) -> Result<Result<Map<String, Value>, ApiError>, StreamsError> {
-        let no_jetstream = || StreamsError::NoJetStream { url: self.url.to_owned() };
+        let no_jetstream = || StreamsError::NoJetStream { url: self.url.clone() };
         let deadline = Instant::now() + DEADLINE;
         let answer =
             match self.connection.request_until(&self.connection.api(request), None, body, deadline).await {

@@ -114,7 +114,7 @@ impl fmt::Display for Lines<'_> {
 ///
 /// See [`StreamsError`]. Some settings cannot be changed once a stream exists, its storage for one.
 pub(crate) async fn setup(connection: &Connection, config: &Config) -> Result<(), StreamsError> {
-    let api = Api { connection, url: &config.nats.url };
+    let api = Api { connection, url: config.nats.shown_url() };
     for wanted in wanted(config) {
         if let Kind::Consumer { worker, .. } = &wanted.kind {
             unmake_misplaced(&api, &config.namespace, worker, &wanted).await?;
@@ -185,7 +185,7 @@ async fn unmake_misplaced(
 ///
 /// See [`StreamsError`]; all differences are named.
 pub(crate) async fn verify(connection: &Connection, config: &Config) -> Result<(), StreamsError> {
-    let api = Api { connection, url: &config.nats.url };
+    let api = Api { connection, url: config.nats.shown_url() };
     let mut all = Vec::new();
     for wanted in wanted(config) {
         match api.found(&wanted).await? {
