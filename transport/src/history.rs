@@ -49,6 +49,14 @@ pub enum HistoryError {
     /// Another answer than JetStream's.
     #[error("the NATS server's answer is not JetStream's")]
     Malformed,
+    /// The server has a record, as it says, and does not show it.
+    #[error(
+        "the NATS server refuses a first record on {subject} as there is one, but shows none: is its store damaged?"
+    )]
+    Unreadable {
+        /// The subject.
+        subject: String,
+    },
     /// The records cannot be followed as they come.
     #[error("the jobs' histories cannot be followed: {0}")]
     Following(String),
@@ -282,12 +290,15 @@ impl History {
         let expected = prev.map_or(0, |prev| prev.sequence);
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
         loop {
-            let known = match self.try_append(&subject, expected, bytes.clone()).await? {
+            let tried = self.try_append(&subject, expected, bytes.clone()).await?;
+            let (known, patience) = match tried {
                 Try::Stored(sequence) => return Ok(Commit::Won(Stored { subject, sequence, bytes })),
-                Try::Refused(sequence) => sequence.unwrap_or(expected + 1),
-                Try::Unanswered => expected,
+                Try::Refused(sequence) => (sequence.unwrap_or(expected + 1), LAG),
+                // It may not have come there, and who publishes it again finds out sooner than who waits for it.
+                Try::Unanswered if prev.is_none() => (expected, Duration::ZERO),
+                Try::Unanswered => (expected, LAG),
             };
-            let last = match self.last_settled(worker, job, known).await {
+            let last = match self.settled_within(worker, job, known, patience).await {
                 Err(error) if error.is_passing() && Instant::now() < deadline => None,
                 last => Some(last?),
             };
@@ -297,6 +308,9 @@ impl History {
                         return Ok(last.map_or(Commit::Lost(None), Commit::Won));
                     }
                     Appended::Lost => return Ok(Commit::Lost(last)),
+                    Appended::Again if matches!(tried, Try::Refused(_)) && last.is_none() => {
+                        return Err(HistoryError::Unreadable { subject });
+                    }
                     Appended::Again => {}
                 }
             }
@@ -357,3 +371,6 @@ pub(crate) fn stored(answer: Message) -> Result<Option<Stored>, HistoryError> {
     let subject = header("Nats-Subject").ok_or(HistoryError::Malformed)?;
     Ok(Some(Stored { subject, sequence, bytes: answer.payload }))
 }
+
+#[cfg(test)]
+mod tests;
