@@ -9,12 +9,15 @@ use bytes::Bytes;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::broadcast,
+    time::{Instant, interval_at},
 };
 
 use crate::{Connection, RequestError};
 
 /// How long the server may take to judge a subscription.
 pub(crate) const SETTLE: Duration = Duration::from_secs(10);
+/// A message that has not come back by then may be lost with a connection, and another one is sent.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The subjects that the server denies to a connection, from when this was made.
 #[derive(Debug)]
@@ -90,8 +93,9 @@ impl Connection {
     ) -> Result<(), RequestError> {
         let mut inbox = self.inbox();
         let own = inbox.subject().to_owned();
-        self.publish(&own, None, Bytes::new()).await?;
         let answer = async {
+            self.publish(&own, None, Bytes::new()).await?;
+            let mut again = interval_at(Instant::now() + AGAIN, AGAIN);
             loop {
                 tokio::select! {
                     biased;
@@ -103,6 +107,7 @@ impl Connection {
                         _ => {}
                     },
                     arrived = inbox.next() => break arrived.map(|_| ()).ok_or(RequestError::Closed),
+                    _ = again.tick() => self.publish(&own, None, Bytes::new()).await?,
                 }
             }
         };
