@@ -10,7 +10,7 @@ use subrosa_protocol::{
     subject::Service,
     wire::Erased,
 };
-use subrosa_transport::{RequestError, now_ms, trace::TARGET};
+use subrosa_transport::{now_ms, trace::TARGET};
 use tokio::{sync::oneshot, time::Instant};
 use tracing::{Instrument as _, Span};
 
@@ -21,6 +21,7 @@ use crate::{
     driver::{Driver, Orders},
     event,
     handler::{Answer, Handler, Handlers},
+    launcher::NotLaunched,
     linger::{Left, Token, linger},
     outcome::OnDrop,
 };
@@ -281,7 +282,7 @@ impl JobBuilder<'_, Ticket> {
         let document = request.job().clone();
         let id = *document.id();
         let mail = client.dispatch.listen(id);
-        client.launchers.status(&id, client.timing.admission).await?;
+        client.launchers.insist(&id, client.timing.admission).await?;
         let signers = signers.iter().copied().collect();
         let max_bytes = client.connection.max_payload();
         let launched = Launched::resumed(document, signers, key, attempt, max_bytes);
@@ -325,12 +326,8 @@ async fn launch(
             return Err(LaunchError::Ended { state: state.state });
         }
         Ok(_) => {}
-        Err(error) => {
-            let denied = matches!(error, LaunchError::NoLauncher(RequestError::Denied { .. }));
-            let refused = denied || matches!(error, LaunchError::Refused { .. });
-            let heard =
-                !matches!(error, LaunchError::NoAnswer { reason: RequestError::NoResponders { .. }, .. });
-            if heard && !refused && unanswered == Unanswered::Cancel {
+        Err(NotLaunched { error, in_doubt }) => {
+            if in_doubt && unanswered == Unanswered::Cancel {
                 let token = Token { service: Service::Cancel, secret: tokens.cancel };
                 let expires_ms = document.description().expires_ms;
                 let left = Left { job: id, token, closed: None, expires_ms, now: true };

@@ -15,7 +15,7 @@ use subrosa_protocol::{
     refusal::Code,
     subject::{Namespace, Service},
 };
-use subrosa_transport::{Backoff, Connection, Message, RequestError, trace};
+use subrosa_transport::{Asked, Connection, Message, RequestError, trace};
 use tokio::time::Instant;
 
 use crate::{CancelToken, LaunchError};
@@ -112,6 +112,26 @@ impl JobState {
     }
 }
 
+/// A job that no launcher has admitted, as far as is known.
+#[derive(Debug)]
+pub(crate) struct NotLaunched {
+    pub(crate) error: LaunchError,
+    /// Whether one may admit it all the same: it has not said that it does not.
+    pub(crate) in_doubt: bool,
+}
+
+impl NotLaunched {
+    fn new(error: LaunchError, silence: bool) -> Self {
+        let in_doubt = match &error {
+            LaunchError::Malformed => true,
+            // Who did not answer may have had more time than who refused it, but no other opinion.
+            LaunchError::Refused { code: Code::Overloaded, .. } | LaunchError::NoAnswer { .. } => silence,
+            _ => false,
+        };
+        Self { error, in_doubt }
+    }
+}
+
 #[derive(Deserialize)]
 struct ErrorBody {
     #[serde(default)]
@@ -143,24 +163,20 @@ impl Launchers {
         worker: &WorkerName,
         request: &[u8],
         patience: Duration,
-    ) -> Result<JobState, LaunchError> {
+    ) -> Result<JobState, NotLaunched> {
         let subject = self.namespace.launch(worker);
-        let request = Bytes::copy_from_slice(request);
-        let deadline = Instant::now() + patience;
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.ask_state(&subject, request.clone(), left).await {
-                // Many ask at once: it passes.
-                Err(LaunchError::Refused { code: Code::Overloaded, .. }) if Instant::now() < deadline => {
-                    backoff.wait().await;
-                }
-                Err(LaunchError::NoAnswer { reason, .. }) => {
-                    return Err(LaunchError::NoAnswer { within: patience, reason });
-                }
-                answer => return answer,
-            }
-        }
+        let (answer, silence) =
+            self.ask_bytes(&subject, Bytes::copy_from_slice(request), patience, is_overloaded).await;
+        answer.and_then(|answer| state(&answer)).map_err(|error| NotLaunched::new(error, silence))
+    }
+
+    /// Asks for a job's state, again and again while launchers are overloaded.
+    pub(crate) async fn insist(&self, job: &JobId, patience: Duration) -> Result<JobState, LaunchError> {
+        let question = Question { job, token: None, from: None };
+        let subject = self.namespace.service(Service::Status);
+        let (answer, _) =
+            self.ask_bytes(&subject, json::to_vec(&question).into(), patience, is_overloaded).await;
+        state(&answer?)
     }
 
     /// Asks for a job's state, for as long as `patience` lasts.
@@ -194,7 +210,8 @@ impl Launchers {
     /// When no launcher answers, or its answer cannot be understood.
     pub async fn workers(&self, patience: Duration) -> Result<Vec<KnownWorker>, LaunchError> {
         let subject = self.namespace.service(Service::Workers);
-        let known: KnownWorkers = self.ask(&subject, Bytes::new(), patience).await?;
+        let (answer, _) = self.ask_bytes(&subject, Bytes::new(), patience, never).await;
+        let known: KnownWorkers = parsed(&answer?)?;
         Ok(known.workers)
     }
 
@@ -219,7 +236,8 @@ impl Launchers {
     ) -> Result<Bytes, LaunchError> {
         let question = Question { job, token: Some(b64u(token.0)), from: Some(number) };
         let subject = self.namespace.service(Service::Result);
-        Ok(self.ask_bytes(&subject, json::to_vec(&question).into(), patience).await?.payload)
+        let (answer, _) = self.ask_bytes(&subject, json::to_vec(&question).into(), patience, never).await;
+        Ok(answer?.payload)
     }
 
     async fn question(
@@ -230,57 +248,61 @@ impl Launchers {
         patience: Duration,
     ) -> Result<JobState, LaunchError> {
         let question = Question { job, token: token.map(b64u), from: None };
-        self.ask_state(&self.namespace.service(service), json::to_vec(&question).into(), patience).await
+        let subject = self.namespace.service(service);
+        let (answer, _) = self.ask_bytes(&subject, json::to_vec(&question).into(), patience, never).await;
+        state(&answer?)
     }
 
-    async fn ask_state(
-        &self,
-        subject: &str,
-        payload: Bytes,
-        patience: Duration,
-    ) -> Result<JobState, LaunchError> {
-        let state: JobState = self.ask(subject, payload, patience).await?;
-        Ok(JobState {
-            state: printable(&state.state),
-            code: state.code.as_deref().map(printable),
-            reason: state.reason.as_deref().map(printable),
-            ..state
-        })
-    }
-
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        subject: &str,
-        payload: Bytes,
-        patience: Duration,
-    ) -> Result<T, LaunchError> {
-        let answer = self.ask_bytes(subject, payload, patience).await?;
-        if answer.payload.len() > MAX_ANSWER_BYTES {
-            return Err(LaunchError::Malformed);
-        }
-        json::parse(&answer.payload).map_err(|_| LaunchError::Malformed)
-    }
-
+    /// The answer; and whether a try has got none.
     async fn ask_bytes(
         &self,
         subject: &str,
         payload: Bytes,
         patience: Duration,
-    ) -> Result<Message, LaunchError> {
+        passes: fn(&Message) -> bool,
+    ) -> (Result<Message, LaunchError>, bool) {
         let deadline = Instant::now() + patience;
-        let answer = self.connection.request_until(subject, trace::headers(), payload, deadline).await;
+        let asked = self.connection.request_unless(subject, trace::headers(), payload, deadline, passes);
+        let Asked { answer, silence } = asked.await;
         let answer = answer.map_err(|error| match error {
             RequestError::TooLarge { .. } => {
                 LaunchError::Refused { code: Code::TooLarge, message: error.to_string() }
             }
             reason if reason.is_passing() => LaunchError::NoAnswer { within: patience, reason },
             error => LaunchError::NoLauncher(error),
-        })?;
-        if let Some((code, message)) = refusal(&answer) {
-            return Err(LaunchError::Refused { code, message });
-        }
-        Ok(answer)
+        });
+        let answer = answer.and_then(|answer| match refusal(&answer) {
+            Some((code, message)) => Err(LaunchError::Refused { code, message }),
+            None => Ok(answer),
+        });
+        (answer, silence)
     }
+}
+
+/// Many ask at once: it passes.
+fn is_overloaded(answer: &Message) -> bool {
+    refusal(answer).is_some_and(|(code, _)| code == Code::Overloaded)
+}
+
+fn never(_: &Message) -> bool {
+    false
+}
+
+fn parsed<T: DeserializeOwned>(answer: &Message) -> Result<T, LaunchError> {
+    if answer.payload.len() > MAX_ANSWER_BYTES {
+        return Err(LaunchError::Malformed);
+    }
+    json::parse(&answer.payload).map_err(|_| LaunchError::Malformed)
+}
+
+fn state(answer: &Message) -> Result<JobState, LaunchError> {
+    let state: JobState = parsed(answer)?;
+    Ok(JobState {
+        state: printable(&state.state),
+        code: state.code.as_deref().map(printable),
+        reason: state.reason.as_deref().map(printable),
+        ..state
+    })
 }
 
 /// Somebody else's text, fit for a terminal.
@@ -299,4 +321,29 @@ fn refusal(answer: &Message) -> Option<(Code, String)> {
         .and_then(|body| json::parse::<ErrorBody>(body.as_bytes()).ok())
         .map(|body| printable(&body.message));
     Some((code, message.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launch_is_in_doubt_only_if_somebody_was_silent_and_nobody_has_decided() {
+        let refused = |code| LaunchError::Refused { code, message: String::new() };
+        let unanswered = |subject: &str| {
+            let reason = RequestError::Timeout { subject: subject.to_owned() };
+            LaunchError::NoAnswer { within: Duration::ZERO, reason }
+        };
+        for (error, silence, in_doubt) in [
+            (refused(Code::Overloaded), true, true),
+            (refused(Code::Overloaded), false, false),
+            (refused(Code::Unauthorized), true, false),
+            (unanswered("launch"), true, true),
+            (unanswered("launch"), false, false),
+            (LaunchError::Malformed, false, true),
+        ] {
+            let said = format!("{error}, {silence}");
+            assert_eq!(NotLaunched::new(error, silence).in_doubt, in_doubt, "{said}");
+        }
+    }
 }

@@ -94,6 +94,15 @@ impl From<async_nats::Message> for Message {
     }
 }
 
+/// What came of a question that was asked again and again.
+#[derive(Debug)]
+pub struct Asked {
+    /// The last answer.
+    pub answer: Result<Message, RequestError>,
+    /// Whether a try has got no answer: somebody may have heard it, and still work on it.
+    pub silence: bool,
+}
+
 /// A connection to NATS. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -303,24 +312,42 @@ impl Connection {
         payload: Bytes,
         deadline: Instant,
     ) -> Result<Message, RequestError> {
+        self.request_unless(subject, headers, payload, deadline, jetstream::is_passing).await.answer
+    }
+
+    /// Asks like [`Connection::request_until`], and also again after an answer that `passes`.
+    pub async fn request_unless(
+        &self,
+        subject: &str,
+        headers: Option<async_nats::HeaderMap>,
+        payload: Bytes,
+        deadline: Instant,
+        passes: impl Fn(&Message) -> bool,
+    ) -> Asked {
         let mut inbox = self.inbox();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        let mut heard = false;
+        let (mut heard, mut silence) = (false, false);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = left.clamp(Duration::from_secs(1), Duration::from_secs(2));
             let answer = self.ask(&mut inbox, subject, headers.clone(), payload.clone(), timeout).await;
             heard |= !matches!(answer, Err(RequestError::NoResponders { .. }));
-            match answer {
-                Err(error) if error.is_passing() && Instant::now() < deadline => backoff.wait().await,
-                Ok(answer) if jetstream::is_passing(&answer) && Instant::now() < deadline => {
+            silence |= matches!(answer, Err(RequestError::Timeout { .. }));
+            let answer = match answer {
+                Err(error) if error.is_passing() && Instant::now() < deadline => {
                     backoff.wait().await;
+                    continue;
+                }
+                Ok(answer) if passes(&answer) && Instant::now() < deadline => {
+                    backoff.wait().await;
+                    continue;
                 }
                 Err(RequestError::NoResponders { subject }) if heard => {
-                    return Err(RequestError::Timeout { subject });
+                    Err(RequestError::Timeout { subject })
                 }
-                answer => return answer,
-            }
+                answer => answer,
+            };
+            return Asked { answer, silence };
         }
     }
 

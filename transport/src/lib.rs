@@ -36,7 +36,7 @@ pub use self::{
     absence::{Absences, Found},
     api::{ApiPrefix, ApiPrefixError},
     connect::{Connect, ConnectError},
-    connection::{Connection, Message, RequestError},
+    connection::{Asked, Connection, Message, RequestError},
     denied::Denials,
     files::{Tls, check_files},
     history::{Commit, History, HistoryError, Stored},

@@ -10,7 +10,10 @@ use super::{
     Driver, Over, Session, cancel,
     stored::{self, Store},
 };
-use crate::{JobError, LaunchError, launcher::JobState};
+use crate::{
+    JobError, LaunchError,
+    launcher::{JobState, NotLaunched},
+};
 
 /// How long after `expires_ms` the first answer of a worker may still come in.
 const LATE: Duration = Duration::from_secs(5);
@@ -70,7 +73,8 @@ impl Driver {
             let mut answer = client.launchers.status(&id, patience).await;
             let unknown = matches!(answer, Err(LaunchError::Refused { code: Code::UnknownJob, .. }));
             if unknown && !resumed {
-                answer = client.launchers.launch(&worker, request.bytes(), patience).await;
+                let launched = client.launchers.launch(&worker, request.bytes(), patience).await;
+                answer = launched.map_err(|NotLaunched { error, .. }| error);
             }
             match answer {
                 Ok(state) => {
