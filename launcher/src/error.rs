@@ -76,8 +76,9 @@ impl Trouble {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::History(HistoryError::Request(error)) | Self::Request(error) => error.is_passing(),
-            Self::History(_) => false,
-            Self::Untrusted(_) | Self::Restless => true,
+            // Another launcher may do better: who is refused asks again at once.
+            Self::History(_) | Self::Untrusted(_) => false,
+            Self::Restless => true,
         }
     }
 }

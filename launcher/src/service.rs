@@ -228,6 +228,7 @@ fn overloaded(trouble: &Trouble) -> String {
         Trouble::History(subrosa_transport::HistoryError::Full) => {
             "the store of the jobs' histories is full".to_owned()
         }
+        Trouble::Untrusted(_) => "no record of this launcher counts: its log says why".to_owned(),
         _ => "the launcher cannot use its store: its log says why".to_owned(),
     }
 }
