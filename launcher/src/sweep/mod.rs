@@ -14,7 +14,7 @@ use subrosa_protocol::{
     job::CLOCK_TOLERANCE_MS,
     launch::LaunchRequest,
 };
-use subrosa_transport::{Backoff, HistoryError, Passing, Records, now_ms};
+use subrosa_transport::{Backoff, Following, HistoryError, Passing, Records, now_ms};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -54,13 +54,18 @@ pub(crate) async fn run(office: Shared, stop: CancellationToken) {
     let work = async {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
         let mut consumers = Consumers::default();
+        let mut reconnects = office.connection.reconnects();
         loop {
             consumers.hurry();
+            reconnects.mark_unchanged();
             match follow(&office, &mut consumers).await {
                 Ok(()) => backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
                 Err(error) => tracing::warn!(%error, "the sweep starts anew"),
             }
-            backoff.wait().await;
+            tokio::select! {
+                () = backoff.wait() => {}
+                Ok(()) = reconnects.changed() => {}
+            }
         }
     };
     tokio::select! {
@@ -73,16 +78,10 @@ pub(crate) async fn run(office: Shared, stop: CancellationToken) {
 /// lost its last writes.
 async fn follow(office: &Shared, consumers: &mut Consumers) -> Result<(), HistoryError> {
     let breaks = office.connection.breaks();
-    let records = Records::new(office.connection.clone(), office.namespace.clone());
-    let mut records = records.follow("sweep", Instant::now() + FOLLOW).await?;
-    let mut index = Index::new(ages(office));
-    office.quota.begin();
-    let mut unknown = Vec::new();
-    while let Some(record) = records.next_known().await? {
-        unknown.extend(see(office, &mut index, record));
-    }
-    count(office, unknown).await?;
-    office.quota.caught_up();
+    let (mut records, mut index) = tokio::select! {
+        known = known(office) => known?,
+        () = office.connection.broken_since(breaks) => return Ok(()),
+    };
     consumers.look(office).await;
     let interval = office.timing.sweep;
     let mut next = Instant::now() + interval.mul_f64(rand::rng().random_range(0.2..=1.0));
@@ -103,6 +102,21 @@ async fn follow(office: &Shared, consumers: &mut Consumers) -> Result<(), Histor
             }
         }
     }
+}
+
+/// What is known by all records that are there now, and those that come.
+async fn known(office: &Shared) -> Result<(Following, Index), HistoryError> {
+    let records = Records::new(office.connection.clone(), office.namespace.clone());
+    let mut records = records.follow("sweep", Instant::now() + FOLLOW).await?;
+    let mut index = Index::new(ages(office));
+    office.quota.begin();
+    let mut unknown = Vec::new();
+    while let Some(record) = records.next_known().await? {
+        unknown.extend(see(office, &mut index, record));
+    }
+    count(office, unknown).await?;
+    office.quota.caught_up();
+    Ok((records, index))
 }
 
 fn ages(office: &Shared) -> SweepAges {
