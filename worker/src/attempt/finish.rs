@@ -127,10 +127,6 @@ impl Attempt {
         true
     }
 
-    fn is_draining(&self) -> bool {
-        matches!(self.interrupted(), Some(Interrupt::Draining))
-    }
-
     async fn write_ending(&self, event: Event) -> Outcome {
         let outcome = match event {
             Event::Closed { .. } => Outcome::Closed,

@@ -6,7 +6,10 @@ mod stage;
 mod steps;
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -76,6 +79,8 @@ pub(crate) struct Attempt {
     state: Mutex<State>,
     outbox: mpsc::Sender<Outgoing>,
     interrupt: watch::Sender<Option<Interrupt>>,
+    /// Whether this process is about to end, whatever else has stopped the work before.
+    draining: AtomicBool,
     payload_arrived: watch::Sender<Option<Instant>>,
 }
 
@@ -121,6 +126,7 @@ impl Attempt {
             state: Mutex::new(State { last: taken, looked: now, times, outstanding: None, run: None }),
             outbox,
             interrupt: watch::Sender::new(None),
+            draining: AtomicBool::new(false),
             payload_arrived: watch::Sender::new(None),
         }
     }
@@ -141,6 +147,16 @@ impl Attempt {
             first
         });
         self.cancelled.cancel();
+    }
+
+    /// Stops the work, and what is left to do after it: this process is about to end.
+    fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.interrupt(Interrupt::Draining);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
     }
 
     /// Stops the work, if this is the client's `cancel`. The answer to it, again if it comes again.

@@ -180,7 +180,7 @@ async fn keep(attempt: Arc<Attempt>, line: watch::Receiver<Line>, draining: Canc
                 return;
             }
             () = &mut drained => {
-                attempt.interrupt(Interrupt::Draining);
+                attempt.drain();
                 return;
             }
         }
