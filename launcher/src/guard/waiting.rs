@@ -48,8 +48,10 @@ impl Waiting {
     pub(crate) async fn spawn(&self, program: &Program) -> io::Result<Child> {
         let message = program.encode()?;
         let one = self.one.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Somebody may have killed it, or it stands still.
-        if let Some(child) = one
+        // Somebody may have killed it, or it stands still. Its end of the pipe tells neither for sure: what another
+        // thread is starting just now may have a copy of it for a moment.
+        if let Some(mut child) = one
+            && matches!(child.try_wait(), Ok(None))
             && let Ok(Ok(child)) = timeout(LISTENS, tell(child, &message)).await
         {
             return Ok(child);
