@@ -56,9 +56,9 @@ impl Started {
         let _lives = numbers.child(&self.name, child.attempt.get());
         let mut running = match self.begin_held(request, child, hold).await {
             Ok(running) => running,
-            Err(why) => {
+            Err(gone) => {
                 numbers.not_started(&self.name);
-                return Gone::Ended(Some(why));
+                return gone;
             }
         };
         tracing::info!(job = short(&job), worker = %self.name, attempt = child.attempt.get(), "started");
@@ -99,14 +99,20 @@ impl Started {
         gone
     }
 
-    /// Starts a child, which may take a while: the message is kept meanwhile.
-    async fn begin_held(&self, request: &LaunchRequest, child: &Child, hold: &Hold) -> Result<Running, Why> {
+    /// Starts a child, which may take a while: the message is kept meanwhile. A launcher that is to end does not wait
+    /// for it longer than for one that runs; what is half made by then the next start removes.
+    async fn begin_held(&self, request: &LaunchRequest, child: &Child, hold: &Hold) -> Result<Running, Gone> {
         let mut begun = pin!(self.begin(request, child.attempt));
         let mut ticks = self.ticks();
+        let mut stopping = None;
         loop {
             tokio::select! {
                 biased;
-                begun = &mut begun => return begun,
+                begun = &mut begun => return begun.map_err(|why| Gone::Ended(Some(why))),
+                () = self.stop.cancelled(), if stopping.is_none() => {
+                    stopping = Some(Instant::now() + self.office.timing.drain);
+                }
+                () = until(stopping) => return Err(Gone::Stopped),
                 _ = ticks.tick() => hold.acker().in_progress().await,
             }
         }

@@ -20,6 +20,7 @@ use testcontainers::bollard::{models::ContainerInspectResponse, query_parameters
 use tokio::{
     io::copy_bidirectional,
     net::{UnixListener, UnixStream},
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
     task::JoinHandle,
 };
 
@@ -50,7 +51,7 @@ async fn a_job_runs_in_a_container_that_is_denied_everything_else() {
     let client = site.lab.client().await;
     // It is looked at while the client is asked: then it runs.
     let (engine, network) = (site.engine.clone(), site.network.clone());
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut receiver) = unbounded_channel();
     let sender = Arc::new(sender);
     let job = client
         .job("create-proof")
@@ -210,6 +211,44 @@ fn way_to_engine(path: &Path) -> JoinHandle<()> {
             connections.spawn(async move { copy_bidirectional(&mut near, &mut far).await });
         }
     })
+}
+
+/// An engine that is asked, which it tells, and says nothing.
+fn stalled_engine(path: &Path) -> (JoinHandle<()>, UnboundedReceiver<UnixStream>) {
+    std::fs::remove_file(path).unwrap();
+    let listener = UnixListener::bind(path).unwrap();
+    let (tell, asked) = unbounded_channel();
+    let engine = tokio::spawn(async move {
+        while let Ok((asking, _)) = listener.accept().await {
+            tell.send(asking).unwrap();
+        }
+    });
+    (engine, asked)
+}
+
+#[tokio::test]
+async fn a_launcher_ends_in_time_although_its_engine_has_stalled() {
+    let Some(site) = Site::new("echo").await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("engine.sock");
+    let way = way_to_engine(&path);
+    site.lab.configure(|config| config.extend(toml::toml! { timing = { drain = "1s" } }));
+    let engine = format!("unix://{}", path.display());
+    let more = toml::toml! { engine = engine };
+    let launcher = site.run(&site.configure("echo", &["sleep", "600"], more)).await.unwrap();
+    way.abort();
+    assert!(way.await.unwrap_err().is_cancelled());
+    let (stalled, mut asked) = stalled_engine(&path);
+    let client = site.lab.client().await;
+    let job = client.job("echo").launch().await.unwrap();
+    let id = *job.id();
+    let asking = patiently(asked.recv()).await.unwrap();
+    patiently(launcher.stop()).await;
+    assert_eq!(site.lab.history("echo", &id, "queued").await, ["queued"], "it may be started elsewhere");
+    stalled.abort();
+    // It would have the client wait.
+    drop((asking, job, client));
+    site.stop().await;
 }
 
 #[tokio::test]

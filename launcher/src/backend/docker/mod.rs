@@ -9,7 +9,7 @@ mod body;
 mod container;
 mod error;
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use bollard::{
     Docker as Engine, body_full,
@@ -22,6 +22,7 @@ use subrosa_protocol::{
     identity::{self, ImageDigest},
     launch::LaunchRequest,
 };
+use tokio::time::timeout;
 
 pub(super) use self::container::Container;
 pub use self::error::DockerError;
@@ -29,6 +30,8 @@ use self::{archive::Archive, body::body, error::is_missing};
 use super::Started;
 use crate::{config::Docker, office::Office};
 
+/// How long an image may take to be pulled.
+const PULL: Duration = Duration::from_secs(10 * 60);
 /// Where a worker's files lie for it.
 const FILES: &str = "/run/subrosa";
 
@@ -167,8 +170,11 @@ impl Containers {
         let wanted =
             CreateImageOptions { from_image: Some(image.clone()), tag, ..CreateImageOptions::default() };
         tracing::info!(image, "the image is not there, and is pulled");
-        let pulled =
-            self.engine.create_image(Some(wanted), None, None).try_for_each(|_| async { Ok(()) }).await;
+        let pulling = self.engine.create_image(Some(wanted), None, None).try_for_each(|_| async { Ok(()) });
+        let Ok(pulled) = timeout(PULL, pulling).await else {
+            let reason = format!("it took longer than {PULL:?}");
+            return Err(DockerError::NotPulled { image: image.clone(), reason });
+        };
         pulled.map_err(|error| match DockerError::from_engine("pull an image", &error) {
             DockerError::Refused { reason, .. } => DockerError::NotPulled { image: image.clone(), reason },
             error => error,
