@@ -98,7 +98,7 @@ impl LaunchError {
     pub(crate) fn is_unheard(&self) -> bool {
         match self {
             Self::Refused { code, .. } => *code == Code::Overloaded,
-            Self::NoLauncher(_) | Self::NoAnswer { .. } => true,
+            Self::NoAnswer { .. } => true,
             _ => false,
         }
     }
