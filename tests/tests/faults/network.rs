@@ -150,6 +150,20 @@ async fn a_connection_that_goes_dark_is_noticed_and_made_anew() {
 }
 
 /// Nobody tells a client what it has missed. This one would not ask by itself before long.
+/// Everybody goes to the server and back while getting ready.
+#[tokio::test]
+async fn a_round_trip_goes_on_although_its_message_is_lost_with_its_connection() {
+    let lab = lab(|lab| lab.url().to_owned()).await;
+    let mut checkpoint = Checkpoint::before(lab.url()).await;
+    let connection = Connect::new(checkpoint.url(), "test").connect().await.unwrap();
+    checkpoint.stop_at("_INBOX.>");
+    let lost = async { drop(checkpoint.stopped().await) };
+    let (came_back, ()) = patiently(async { tokio::join!(connection.round_trip(PATIENCE), lost) }).await;
+    came_back.unwrap();
+    assert_eq!(connection.breaks(), 1);
+    lab.stop().await;
+}
+
 #[tokio::test]
 async fn a_client_that_is_back_asks_at_once_what_it_has_missed() {
     let lab = lab(|lab| lab.url().to_owned()).await;
