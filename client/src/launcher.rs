@@ -125,8 +125,7 @@ impl NotLaunched {
         let in_doubt = match &error {
             LaunchError::Malformed => true,
             // Who did not answer may have had more time than who refused it, but no other opinion.
-            LaunchError::Refused { code: Code::Overloaded, .. } | LaunchError::NoAnswer { .. } => silence,
-            _ => false,
+            error => silence && error.is_unheard(),
         };
         Self { error, in_doubt }
     }
@@ -166,16 +165,15 @@ impl Launchers {
     ) -> Result<JobState, NotLaunched> {
         let subject = self.namespace.launch(worker);
         let (answer, silence) =
-            self.ask_bytes(&subject, Bytes::copy_from_slice(request), patience, is_overloaded).await;
+            self.ask_unless(&subject, Bytes::copy_from_slice(request), patience, is_overloaded).await;
         answer.and_then(|answer| state(&answer)).map_err(|error| NotLaunched::new(error, silence))
     }
 
     /// Asks for a job's state, again and again while launchers are overloaded.
     pub(crate) async fn insist(&self, job: &JobId, patience: Duration) -> Result<JobState, LaunchError> {
-        let question = Question { job, token: None, from: None };
+        let question = json::to_vec(&Question { job, token: None, from: None });
         let subject = self.namespace.service(Service::Status);
-        let (answer, _) =
-            self.ask_bytes(&subject, json::to_vec(&question).into(), patience, is_overloaded).await;
+        let (answer, _) = self.ask_unless(&subject, question.into(), patience, is_overloaded).await;
         state(&answer?)
     }
 
@@ -210,8 +208,7 @@ impl Launchers {
     /// When no launcher answers, or its answer cannot be understood.
     pub async fn workers(&self, patience: Duration) -> Result<Vec<KnownWorker>, LaunchError> {
         let subject = self.namespace.service(Service::Workers);
-        let (answer, _) = self.ask_bytes(&subject, Bytes::new(), patience, never).await;
-        let known: KnownWorkers = parsed(&answer?)?;
+        let known: KnownWorkers = parsed(&self.ask(&subject, Bytes::new(), patience).await?)?;
         Ok(known.workers)
     }
 
@@ -236,8 +233,7 @@ impl Launchers {
     ) -> Result<Bytes, LaunchError> {
         let question = Question { job, token: Some(b64u(token.0)), from: Some(number) };
         let subject = self.namespace.service(Service::Result);
-        let (answer, _) = self.ask_bytes(&subject, json::to_vec(&question).into(), patience, never).await;
-        Ok(answer?.payload)
+        Ok(self.ask(&subject, json::to_vec(&question).into(), patience).await?.payload)
     }
 
     async fn question(
@@ -249,12 +245,15 @@ impl Launchers {
     ) -> Result<JobState, LaunchError> {
         let question = Question { job, token: token.map(b64u), from: None };
         let subject = self.namespace.service(service);
-        let (answer, _) = self.ask_bytes(&subject, json::to_vec(&question).into(), patience, never).await;
-        state(&answer?)
+        state(&self.ask(&subject, json::to_vec(&question).into(), patience).await?)
     }
 
-    /// The answer; and whether a try has got none.
-    async fn ask_bytes(
+    async fn ask(&self, subject: &str, payload: Bytes, patience: Duration) -> Result<Message, LaunchError> {
+        self.ask_unless(subject, payload, patience, |_| false).await.0
+    }
+
+    /// The first answer that does not pass; and whether a try has got none.
+    async fn ask_unless(
         &self,
         subject: &str,
         payload: Bytes,
@@ -282,10 +281,6 @@ impl Launchers {
 /// Many ask at once: it passes.
 fn is_overloaded(answer: &Message) -> bool {
     refusal(answer).is_some_and(|(code, _)| code == Code::Overloaded)
-}
-
-fn never(_: &Message) -> bool {
-    false
 }
 
 fn parsed<T: DeserializeOwned>(answer: &Message) -> Result<T, LaunchError> {

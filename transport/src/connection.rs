@@ -333,15 +333,15 @@ impl Connection {
             let answer = self.ask(&mut inbox, subject, headers.clone(), payload.clone(), timeout).await;
             heard |= !matches!(answer, Err(RequestError::NoResponders { .. }));
             silence |= matches!(answer, Err(RequestError::Timeout { .. }));
+            let again = match &answer {
+                Ok(answer) => passes(answer),
+                Err(error) => error.is_passing(),
+            };
+            if again && Instant::now() < deadline {
+                backoff.wait().await;
+                continue;
+            }
             let answer = match answer {
-                Err(error) if error.is_passing() && Instant::now() < deadline => {
-                    backoff.wait().await;
-                    continue;
-                }
-                Ok(answer) if passes(&answer) && Instant::now() < deadline => {
-                    backoff.wait().await;
-                    continue;
-                }
                 Err(RequestError::NoResponders { subject }) if heard => {
                     Err(RequestError::Timeout { subject })
                 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::broadcast,
-    time::{Instant, interval_at},
+    time::interval,
 };
 
 use crate::{Connection, RequestError};
@@ -94,8 +94,7 @@ impl Connection {
         let mut inbox = self.inbox();
         let own = inbox.subject().to_owned();
         let answer = async {
-            self.publish(&own, None, Bytes::new()).await?;
-            let mut again = interval_at(Instant::now() + AGAIN, AGAIN);
+            let mut tries = interval(AGAIN);
             loop {
                 tokio::select! {
                     biased;
@@ -107,7 +106,7 @@ impl Connection {
                         _ => {}
                     },
                     arrived = inbox.next() => break arrived.map(|_| ()).ok_or(RequestError::Closed),
-                    _ = again.tick() => self.publish(&own, None, Bytes::new()).await?,
+                    _ = tries.tick() => self.publish(&own, None, Bytes::new()).await?,
                 }
             }
         };
