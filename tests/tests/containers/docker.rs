@@ -184,12 +184,9 @@ async fn a_container_that_cannot_do_its_work_fails_its_job_with_a_reason() {
     // What goes away later fails the jobs that come then: first the engine, then the image.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("engine.sock");
-    let relay = way_to_engine(&path);
-    let engine = format!("unix://{}", path.display());
-    let more = toml::toml! { engine = engine };
-    let launcher = site.run(&site.configure("echo", &["sleep", "600"], more)).await.unwrap();
-    relay.abort();
-    assert!(relay.await.unwrap_err().is_cancelled());
+    let mut relay = way_to_engine(&path);
+    let launcher = site.run(&site.configure("echo", &["sleep", "600"], engine_at(&path))).await.unwrap();
+    end(&mut relay).await;
     assert_eq!(failure(&site).await, "the container engine does not answer");
     launcher.stop().await;
     let launcher = site.run(&site.configure("echo", &["sleep", "600"], toml::Table::new())).await.unwrap();
@@ -197,6 +194,18 @@ async fn a_container_that_cannot_do_its_work_fails_its_job_with_a_reason() {
     assert_eq!(failure(&site).await, "the worker's image is not there");
     launcher.stop().await;
     site.stop().await;
+}
+
+/// Has a launcher ask the engine by this way.
+fn engine_at(path: &Path) -> toml::Table {
+    let engine = format!("unix://{}", path.display());
+    toml::toml! { engine = engine }
+}
+
+/// Ends a task of the test's.
+async fn end(task: &mut JoinHandle<()>) {
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
 }
 
 /// A way to the engine that ends with its task.
@@ -231,13 +240,10 @@ async fn a_launcher_ends_in_time_although_its_engine_has_stalled() {
     let Some(site) = Site::new("echo").await else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("engine.sock");
-    let way = way_to_engine(&path);
+    let mut way = way_to_engine(&path);
     site.lab.configure(|config| config.extend(toml::toml! { timing = { drain = "1s" } }));
-    let engine = format!("unix://{}", path.display());
-    let more = toml::toml! { engine = engine };
-    let launcher = site.run(&site.configure("echo", &["sleep", "600"], more)).await.unwrap();
-    way.abort();
-    assert!(way.await.unwrap_err().is_cancelled());
+    let launcher = site.run(&site.configure("echo", &["sleep", "600"], engine_at(&path))).await.unwrap();
+    end(&mut way).await;
     let (stalled, mut asked) = stalled_engine(&path);
     let client = site.lab.client().await;
     let job = client.job("echo").launch().await.unwrap();
@@ -257,14 +263,11 @@ async fn a_container_that_is_removed_by_hand_fails_its_job_with_that_reason() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("engine.sock");
     let mut way = way_to_engine(&path);
-    let engine = format!("unix://{}", path.display());
-    let more = toml::toml! { engine = engine };
-    let launcher = site.run(&site.configure("echo", &["sleep", "600"], more)).await.unwrap();
+    let launcher = site.run(&site.configure("echo", &["sleep", "600"], engine_at(&path))).await.unwrap();
     // The launcher sees neither the end of the container nor what is left of it.
     let removed_by_hand = async {
         let id = site.until_one_runs().await.id.unwrap();
-        way.abort();
-        assert!((&mut way).await.unwrap_err().is_cancelled());
+        end(&mut way).await;
         let all = RemoveContainerOptions { force: true, v: true, link: false };
         site.engine.remove_container(&id, Some(all)).await.unwrap();
         way = way_to_engine(&path);
